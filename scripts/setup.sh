@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Installs the tools and libraries that Dragoman is built with, on Debian 12 and its relatives.
+#
+#   scripts/setup.sh
+#
+# Uses sudo where it is not run as root. Returns at once, and asks no network, when all is there.
+set -euo pipefail
+
+tools=(g++ cmake ninja-build pkg-config ccache clang-format python3 git)
+libraries=(
+  libdnnl-dev libhdf5-dev libyaml-cpp-dev libsentencepiece-dev libcli11-dev libspdlog-dev libfmt-dev
+  nlohmann-json3-dev libutf8proc-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
+)
+packages=("${tools[@]}" "${libraries[@]}")
+
+fail() {
+  echo "setup.sh: $*" >&2
+  exit 1
+}
+
+if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
+  cat >&2 << 'END'
+setup.sh: this is not Debian or Ubuntu, whose packages it would install. Install in your system's
+own way:
+  tools      a C++20 compiler with OpenMP (GCC 12 or later), CMake 3.25, Ninja, pkg-config, Python 3;
+             ccache makes builds quicker, clang-format 14 checks the format
+  libraries  oneDNN, HDF5 (C), yaml-cpp, sentencepiece, CLI11, spdlog, fmt, nlohmann-json, utf8proc,
+             zlib, GoogleTest with GoogleMock, Google Benchmark
+Then build with: cmake --preset release && cmake --build --preset release
+END
+  exit 1
+fi
+
+installed=$(dpkg-query --show --showformat '${Package} ${db:Status-Status}\n' "${packages[@]}" \
+  2> /dev/null || true)
+missing=()
+for package in "${packages[@]}"; do
+  grep --quiet --line-regexp --fixed-strings "$package installed" <<< "$installed" ||
+    missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+  echo "setup.sh: all ${#packages[@]} packages are installed"
+  exit 0
+fi
+
+as_root=()
+if ((EUID != 0)); then
+  command -v sudo > /dev/null || fail "needs root to install ${missing[*]}: run it as root, or" \
+    "ask somebody who may to run: apt-get install ${missing[*]}"
+  as_root=(sudo)
+fi
+
+echo "setup.sh: installing ${missing[*]}"
+# A machine that has just started may hold the package database for its own updates: wait for it.
+options=(--quiet --option Acquire::Retries=3 --option DPkg::Lock::Timeout=300)
+"${as_root[@]}" apt-get update "${options[@]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+  apt-get install "${options[@]}" --yes --no-install-recommends "${missing[@]}" < /dev/null
+echo "setup.sh: all ${#packages[@]} packages are installed"

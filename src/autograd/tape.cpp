@@ -1,0 +1,134 @@
+#include "autograd/tape.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "tensor/launch.h"
+
+namespace dragoman {
+
+GradientWriter Variable::gradient() const {
+  if (!sink_) return {};
+  if (!sink_->gradient.defined()) sink_->gradient = empty_like(value_);
+  return {sink_->gradient.data(), std::exchange(sink_->written, true)};
+}
+
+GradientWriter Variable::zeroed_gradient() const {
+  GradientWriter writer = gradient();
+  if (writer && !writer.accumulate()) sink_->gradient.clear();
+  return writer ? GradientWriter(writer.data(), true) : writer;
+}
+
+void Variable::add_gradient(Tensor gradient) const {
+  if (!sink_) return;
+  check(gradient.size() == value_.size(), "a gradient {} for a value {}",
+        to_string(gradient.shape()), to_string(value_.shape()));
+  if (!sink_->written && !sink_->gradient.defined() && gradient.unique()) {
+    sink_->gradient = gradient.reshape(value_.shape());
+    sink_->written = true;
+    return;
+  }
+  const GradientWriter to = this->gradient();
+  launch::map(value_.device(), value_.size(),
+              [=, from = gradient.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { to(i, from[i]); });
+}
+
+void Tape::set_training(uint64_t seed, uint32_t step) {
+  training_ = true;
+  key_ = {.seed = seed, .step = step, .site = 0};
+}
+
+RandomKey Tape::next_random_key() {
+  const RandomKey key = key_;
+  ++key_.site;
+  return key;
+}
+
+bool all_finite(const Tensor& tensor) {
+  const real* values = tensor.data();
+  return std::all_of(values, values + tensor.size(), [](real x) { return std::isfinite(x); });
+}
+
+void Tape::check_values(std::string_view operation, std::span<const Tensor> values,
+                        const std::vector<Variable>& inputs) const {
+  for (const Tensor& value : values) {
+    if (value.dtype() != DType::kReal || all_finite(value)) continue;
+    std::string from;
+    for (const Variable& input : inputs) {
+      if (!input.defined()) continue;
+      const bool finite = all_finite(input.value());
+      from += fmt::format("{}{}{}", from.empty() ? "" : ", ", to_string(input.shape()),
+                          finite ? "" : " (not finite)");
+    }
+    fail("the operation '{}' produced NaN or infinity in its result {}, from inputs of shapes {}",
+         operation, to_string(value.shape()), from);
+  }
+}
+
+Variable Tape::record(std::string_view operation, Tensor value,
+                      std::initializer_list<Variable> inputs, Backward backward) {
+  std::vector<Tensor> values;
+  values.push_back(std::move(value));
+  return record(
+      operation, std::move(values), inputs,
+      [backward = std::move(backward)](std::span<Tensor> gradients) { backward(gradients[0]); })[0];
+}
+
+std::vector<Variable> Tape::record(std::string_view operation, std::vector<Tensor> values,
+                                   const std::vector<Variable>& inputs, BackwardMany backward) {
+  if (check_finite_) check_values(operation, values, inputs);
+  const bool wanted =
+      recording_ && std::any_of(inputs.begin(), inputs.end(),
+                                [](const Variable& input) { return input.needs_gradient(); });
+  std::vector<Variable> outputs;
+  outputs.reserve(values.size());
+  for (Tensor& value : values) {
+    outputs.push_back(wanted ? Variable::leaf(std::move(value)) : Variable(std::move(value)));
+  }
+  if (wanted) {
+    Entry entry{operation, {}, {}, std::move(backward)};
+    for (const Variable& output : outputs) entry.outputs.push_back(output.sink());
+    if (check_finite_) {
+      for (const Variable& input : inputs) {
+        if (input.needs_gradient()) entry.inputs.push_back(input.sink());
+      }
+    }
+    entries_.push_back(std::move(entry));
+  }
+  return outputs;
+}
+
+void Tape::run(Entry& entry) {
+  std::vector<Tensor> gradients;
+  bool any = false;
+  for (const auto& sink : entry.outputs) {
+    // Taken out of the sink, so that the closure holds the only handle and may reuse the memory.
+    gradients.push_back(sink->written ? std::move(sink->gradient) : Tensor());
+    sink->gradient = Tensor();
+    any = any || sink->written;
+  }
+  if (!any) return;  // nothing that follows depends on this operation
+  entry.backward(gradients);
+  for (const auto& sink : entry.inputs) {
+    check(!sink->written || all_finite(sink->gradient),
+          "the gradient of the operation '{}' is NaN or infinite (for an input {})",
+          entry.operation, to_string(sink->gradient.shape()));
+  }
+}
+
+void Tape::backward(const Variable& root) {
+  check(root.needs_gradient(), "backward: the result depends on nothing that wants a gradient");
+  const GradientWriter seed = root.gradient();
+  launch::map(root.value().device(), root.value().size(),
+              [=] DRAGOMAN_HOST_DEVICE(int64_t i) { seed(i, 1); });
+  while (!entries_.empty()) {
+    Entry entry = std::move(entries_.back());
+    entries_.pop_back();
+    run(entry);
+  }
+}
+
+}  // namespace dragoman

@@ -1,0 +1,148 @@
+// Automatic differentiation. The tape is a list: each operation appends one closure, and `backward`
+// pops them in reverse, which frees each step's tensors as it goes. There is no graph to sort: the
+// order of creation is an order in which every gradient is complete before it is used.
+#pragma once
+
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/rng.h"
+#include "tensor/tensor.h"
+
+namespace dragoman {
+
+/// Where the gradient of one variable gathers: assigned at the first write, added to after, so that
+/// nothing need be filled with zeros first.
+struct Sink {
+  Tensor gradient;
+  bool written = false;
+};
+
+/// A place that a backward function writes a gradient to, element by element.
+class GradientWriter {
+ public:
+  GradientWriter() = default;
+  GradientWriter(real* data, bool accumulate) : data_(data), accumulate_(accumulate) {}
+
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real value) const {
+    data_[i] = accumulate_ ? data_[i] + value : value;
+  }
+  DRAGOMAN_HOST_DEVICE real* data() const { return data_; }
+  DRAGOMAN_HOST_DEVICE bool accumulate() const { return accumulate_; }
+  /// False where no gradient is wanted.
+  explicit operator bool() const { return data_ != nullptr; }
+
+ private:
+  real* data_ = nullptr;
+  bool accumulate_ = false;
+};
+
+/// A value, and where its gradient goes if one is wanted. Copies are the same variable.
+class Variable {
+ public:
+  Variable() = default;
+  /// A constant.
+  explicit Variable(Tensor value) : value_(std::move(value)) {}
+  Variable(Tensor value, std::shared_ptr<Sink> sink)
+      : value_(std::move(value)), sink_(std::move(sink)) {}
+
+  /// A variable whose gradient is wanted: a leaf, for tests and parameters.
+  static Variable leaf(Tensor value) { return {std::move(value), std::make_shared<Sink>()}; }
+
+  bool defined() const { return value_.defined(); }
+  const Tensor& value() const { return value_; }
+  const Shape& shape() const { return value_.shape(); }
+  int64_t rows() const { return value_.rows(); }
+  int64_t columns() const { return value_.columns(); }
+  real* data() const { return value_.data(); }
+  bool needs_gradient() const { return sink_ != nullptr; }
+  const std::shared_ptr<Sink>& sink() const { return sink_; }
+
+  /// For a backward function that writes every element: opens the sink. False if none is wanted.
+  GradientWriter gradient() const;
+  /// For one that adds to some elements: opens the sink with the rest at zero.
+  GradientWriter zeroed_gradient() const;
+  /// Adds a whole tensor of the value's size; takes its memory over if it is the first and nobody
+  /// else holds it.
+  void add_gradient(Tensor gradient) const;
+
+ private:
+  Tensor value_;
+  std::shared_ptr<Sink> sink_;
+};
+
+/// The list of what was computed, for going back over it. One training step uses one tape.
+class Tape {
+ public:
+  /// Computes the gradients of an operation's inputs from that of its output.
+  using Backward = std::function<void(Tensor& output_gradient)>;
+  /// The same for several outputs; a gradient that nobody wrote is undefined.
+  using BackwardMany = std::function<void(std::span<Tensor> output_gradients)>;
+
+  /// With `recording` off nothing is kept, and no gradient can be had: translation, validation.
+  explicit Tape(bool recording = true) : recording_(recording) {}
+
+  /// Turns dropout on, its masks drawn from (`seed`, `step`).
+  void set_training(uint64_t seed, uint32_t step);
+  bool training() const { return training_; }
+  bool recording() const { return recording_; }
+  /// The key of the next dropout mask. The n-th call of a step always gives the same key.
+  RandomKey next_random_key();
+
+  /// Checks every value and gradient as it is made; the first one that is not finite throws an
+  /// Error naming the operation, shapes and inputs.
+  void set_check_finite(bool check_finite) { check_finite_ = check_finite; }
+
+  /// Ends an operation: wraps its value, and keeps `backward` if an input wants a gradient.
+  Variable record(std::string_view operation, Tensor value, std::initializer_list<Variable> inputs,
+                  Backward backward);
+  /// The same for any number of outputs and inputs.
+  std::vector<Variable> record(std::string_view operation, std::vector<Tensor> values,
+                               const std::vector<Variable>& inputs, BackwardMany backward);
+
+  /// Goes back from `root`, whose gradient is set to one, to every leaf. Empties the tape.
+  void backward(const Variable& root);
+
+  /// Operations kept.
+  size_t size() const { return entries_.size(); }
+
+ private:
+  friend class NoGrad;
+  struct Entry {
+    std::string_view operation;  // a literal
+    std::vector<std::shared_ptr<Sink>> outputs;
+    std::vector<std::shared_ptr<Sink>> inputs;  // only kept when checking
+    BackwardMany backward;
+  };
+  void check_values(std::string_view operation, std::span<const Tensor> values,
+                    const std::vector<Variable>& inputs) const;
+  void run(Entry& entry);
+
+  bool recording_;
+  bool training_ = false;
+  bool check_finite_ = false;
+  RandomKey key_;
+  std::vector<Entry> entries_;
+};
+
+/// While one lives, the tape records nothing.
+class NoGrad {
+ public:
+  explicit NoGrad(Tape& tape) : tape_(tape), before_(tape.recording_) { tape.recording_ = false; }
+  ~NoGrad() { tape_.recording_ = before_; }
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  Tape& tape_;
+  bool before_;
+};
+
+/// Whether every element is finite.
+bool all_finite(const Tensor& tensor);
+
+}  // namespace dragoman

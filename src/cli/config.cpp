@@ -1,0 +1,48 @@
+#include "cli/config.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "config/config.h"
+
+namespace dragoman {
+namespace {
+
+struct ConfigOptions {
+  std::string path;
+  std::vector<std::string> sets;
+};
+
+void print_config(const ConfigOptions& options) {
+  const Config config = options.path.empty() ? parse_config("", "the defaults", options.sets)
+                                             : load_config(options.path, options.sets);
+  fmt::print("{}", to_yaml(config, true));
+}
+
+}  // namespace
+
+void add_set_option(CLI::App& app, std::vector<std::string>& sets) {
+  app.add_option("--set", sets,
+                 "Replace a setting of the configuration, e.g. --set training.max_steps=1000; may "
+                 "be given several times (`dragoman config` lists all settings)")
+      ->type_name("KEY.PATH=VALUE")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void add_config(CLI::App& app) {
+  CLI::App* const verb = app.add_subcommand(
+      "config", "Print a configuration in full, each setting with its meaning and its limits");
+  auto options = std::make_shared<ConfigOptions>();
+  verb->add_option("CONFIG", options->path, "A YAML file; without one, the defaults are printed");
+  add_set_option(*verb, options->sets);
+  verb->footer(
+      "Settings that have no effect on the chosen types are printed as comments. The output "
+      "is a\nconfiguration itself:\n\n  dragoman config > my.yaml");
+  verb->callback([options] { print_config(*options); });
+}
+
+}  // namespace dragoman

@@ -1,0 +1,94 @@
+#include "cli/evaluate.h"
+
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/decoding_options.h"
+#include "cli/metrics.h"
+#include "cli/output.h"
+#include "core/check.h"
+#include "data/text.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+
+namespace dragoman {
+namespace {
+
+struct EvaluateOptions {
+  std::string model;
+  std::string source;
+  std::vector<std::string> references;
+  std::string output;
+  bool json = false;
+  int width = 2;
+  DecodingSettings settings;
+};
+
+void evaluate_model(const EvaluateOptions& options) {
+  const std::vector<std::string> source = read_lines(options.source);
+  check(!source.empty(), "{}: has no line, so there is nothing to translate", options.source);
+  std::vector<std::vector<std::string>> references;
+  for (const std::string& path : options.references) {
+    references.push_back(read_lines(path));
+    check(references.back().size() == source.size(), "{} has {} lines, but {} has {}", path,
+          references.back().size(), options.source, source.size());
+  }
+  const LoadedModel loaded = load_model(options.model);
+  const DecodingConfig decoding =
+      decoding_config(loaded.config, loaded.path.string(), options.settings);
+  const Translator translator(*loaded.model, loaded.vocabularies, decoding);
+  const Evaluation evaluation = *evaluate(translator, source, references);
+  if (!options.output.empty()) {
+    Output output(options.output);
+    for (const std::string& line : evaluation.hypotheses) output.stream() << line << '\n';
+    output.finish();
+  }
+  const Signature signature = Bleu().signature(references.size());
+  Output result("");
+  if (options.json) {
+    result.stream() << score_json(evaluation.bleu, signature, options.width).dump(1) << '\n';
+  } else {
+    result.stream() << evaluation.bleu.line(options.width, signature) << '\n';
+  }
+  result.finish();
+}
+
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  dragoman evaluate runs/my-model --source test.en --reference test.de\n"
+    "  dragoman evaluate runs/my-model --source test.en --reference test.1.de test.2.de --json\n\n"
+    "BLEU is that of sacrebleu: cased, tokenizer 13a, the translations detokenised. "
+    "`dragoman metrics` scores\na file of translations in other ways.";
+
+}  // namespace
+
+void add_evaluate(CLI::App& app) {
+  CLI::App* verb = app.add_subcommand("evaluate", "Translate a text and score the result (BLEU)");
+  verb->footer(kFooter);
+  auto options = std::make_shared<EvaluateOptions>();
+  verb->add_option("MODEL", options->model, "A run directory (its best checkpoint) or a checkpoint")
+      ->required()
+      ->type_name("PATH");
+  verb->add_option("-s,--source", options->source, "Text to translate, plain or gzip")
+      ->required()
+      ->type_name("FILE");
+  verb->add_option("-r,--reference", options->references,
+                   "Reference translations; several files give several references for each line")
+      ->required()
+      ->type_name("FILE");
+  verb->add_option("-o,--output", options->output, "Write the translations to a file too")
+      ->type_name("FILE");
+  verb->add_flag("--json", options->json, "Print JSON with the keys that sacrebleu uses");
+  verb->add_option("-w,--width", options->width, "Decimals of the score")
+      ->check(CLI::Range(0, 15))
+      ->type_name("N")
+      ->capture_default_str();
+  add_threads_option(*verb);
+  options->settings = add_decoding_options(*verb);
+  verb->callback([options] { evaluate_model(*options); });
+}
+
+}  // namespace dragoman

@@ -1,0 +1,367 @@
+// Everything that can be set. What a field means stands in the list below the fields, once, where
+// `dragoman config` and the error messages find it too (config/fields.h).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "config/fields.h"
+
+namespace dragoman {
+
+struct DataConfig {
+  std::string directory = "data";
+  std::string source = "en";
+  std::string target = "de";
+  std::vector<std::string> train = {"train"};
+  std::string validation = "validation";
+  std::vector<std::string> test;
+  int max_length = 128;
+  std::string cache;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("directory", directory, "a corpus NAME is the files <directory>/NAME.<language>[.gz]",
+      filled());
+    v("source", source, "language translated from: the ending of its files", filled());
+    v("target", target, "language translated into", filled());
+    v("train", train, "corpora trained on, one after the other", filled());
+    v("validation", validation, "corpus validated on", filled());
+    v("test", test, "corpora translated and scored after training");
+    v("max_length", max_length, "training pairs with more pieces on a side are left out",
+      at_least(1));
+    v("cache", cache, "directory of the prepared corpora; empty: the run directory");
+  }
+};
+
+struct VocabularyConfig {
+  std::string type = "unigram";
+  int size = 8000;
+  bool shared = true;
+  double character_coverage = 1.0;
+  double sampling = 0;
+  int sampling_nbest = 64;
+
+  bool can_sample() const { return type == "unigram" || type == "bpe"; }
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("type", type, "what a sentence is cut into", one_of({"unigram", "bpe", "char", "word"}));
+    v("size", size, "number of pieces, special ones included", at_least(8));
+    v("shared", shared, "one vocabulary for both languages");
+    v("character_coverage", character_coverage,
+      "share of the text's characters that become pieces; the rest is unknown",
+      Rule{.low = 0, .high = 1, .low_open = true});
+    v("sampling", sampling,
+      "subword sampling in training, 0 for none: unigram, smoothing alpha; bpe, merge dropout",
+      between(0, 1), only_if(can_sample(), "type is unigram or bpe"));
+    v("sampling_nbest", sampling_nbest, "segmentations sampled from; -1: all", at_least(-1),
+      only_if(type == "unigram", "type is unigram"));
+  }
+};
+
+/// What encoders and decoders have in common.
+struct StackConfig {
+  std::string type = "transformer";
+  int layers = 3;
+  int dim = 256;
+  // Transformer.
+  int heads = 4;
+  int ffn_dim = 1024;
+  std::string norm = "pre";
+  std::string normalization = "layer_norm";
+  std::string activation = "relu";
+  std::string positions = "sinusoidal";
+  int max_positions = 512;
+  // LSTM and GRU.
+  int embedding_dim = 256;
+  bool residual = false;
+  bool layer_norm = false;
+
+  double dropout = 0.1;
+  double embedding_dropout = 0.1;
+  double attention_dropout = 0;
+  double activation_dropout = 0;
+
+  bool is_transformer() const { return type == "transformer"; }
+  bool is_recurrent() const { return !is_transformer(); }
+  /// Width of a token's embedding.
+  int embedding_width() const { return is_transformer() ? dim : embedding_dim; }
+
+  Condition transformer() const { return only_if(is_transformer(), "type is transformer"); }
+  Condition recurrent() const { return only_if(is_recurrent(), "type is lstm or gru"); }
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("type", type, "architecture", one_of({"transformer", "lstm", "gru"}));
+    v("layers", layers, "number of layers", at_least(1));
+    v("dim", dim, "width of a layer; lstm, gru: hidden units of a direction", at_least(1));
+    v("heads", heads, "attention heads; must divide dim", at_least(1), transformer());
+    v("ffn_dim", ffn_dim, "inner width of the feed-forward blocks", at_least(1), transformer());
+    v("norm", norm, "normalise before a block, or after its residual sum", one_of({"pre", "post"}),
+      transformer());
+    v("normalization", normalization, "kind of normalisation", one_of({"layer_norm", "rms_norm"}),
+      transformer());
+    v("activation", activation, "activation of the feed-forward blocks; the last three are gated",
+      one_of({"relu", "gelu", "silu", "glu", "swiglu", "geglu"}), transformer());
+    v("positions", positions, "how positions are told apart", one_of({"sinusoidal", "learned"}),
+      transformer());
+    v("max_positions", max_positions, "longest sequence, in pieces, that has learned positions",
+      at_least(2),
+      only_if(is_transformer() && positions == "learned",
+              "type is transformer and positions is learned"));
+    v("embedding_dim", embedding_dim, "width of the embeddings", at_least(1), recurrent());
+    v("residual", residual, "add a layer's input to its output from the second layer on",
+      anything(), recurrent());
+    v("layer_norm", layer_norm, "layer normalisation inside the cells", anything(), recurrent());
+    v("dropout", dropout,
+      "dropout of each block's output; lstm, gru: between layers and before the output",
+      fraction());
+    v("embedding_dropout", embedding_dropout, "dropout of the embeddings", fraction());
+    v("attention_dropout", attention_dropout, "dropout of the attention weights", fraction(),
+      transformer());
+    v("activation_dropout", activation_dropout, "dropout inside the feed-forward blocks",
+      fraction(), transformer());
+  }
+};
+
+struct EncoderConfig : StackConfig {
+  bool bidirectional = true;
+
+  /// Width of the encoder's states, which the decoder attends to.
+  int memory_width() const { return is_recurrent() && bidirectional ? 2 * dim : dim; }
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    StackConfig::fields(v);
+    v("bidirectional", bidirectional, "read in both directions", anything(), recurrent());
+  }
+};
+
+struct DecoderConfig : StackConfig {
+  std::string attention = "additive";
+  int attention_dim = 256;
+  bool input_feeding = false;
+  std::string readout = "tanh";
+  int readout_dim = 256;
+
+  /// Width of the vector that the output layer multiplies.
+  int output_width() const { return is_transformer() ? dim : readout_dim; }
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    StackConfig::fields(v);
+    v("attention", attention,
+      "none: one fixed vector; additive: Bahdanau et al. 2015; dot, general: Luong et al. 2015",
+      one_of({"none", "additive", "dot", "general"}), recurrent());
+    v("attention_dim", attention_dim, "hidden units of additive attention", at_least(1),
+      only_if(is_recurrent() && attention == "additive",
+              "type is lstm or gru and attention is additive"));
+    v("input_feeding", input_feeding, "feed the last readout into the next step", anything(),
+      only_if(is_recurrent() && attention != "none",
+              "type is lstm or gru and attention is not none"));
+    v("readout", readout, "layer from state, embedding and context to the output layer",
+      one_of({"maxout", "tanh", "linear"}), recurrent());
+    v("readout_dim", readout_dim, "width of the readout", at_least(1), recurrent());
+  }
+};
+
+struct ModelConfig {
+  bool tie_source_target = true;
+  bool tie_output = true;
+  bool scale_embeddings = true;
+  std::string initializer = "xavier_uniform";
+  double init_scale = 0.02;
+  EncoderConfig encoder;
+  DecoderConfig decoder;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("tie_source_target", tie_source_target, "source and target share their embeddings");
+    v("tie_output", tie_output, "the output layer is the target embeddings");
+    v("scale_embeddings", scale_embeddings, "multiply embeddings by the root of their width");
+    v("initializer", initializer, "distribution of the initial weights",
+      one_of({"xavier_uniform", "xavier_normal", "normal", "uniform"}));
+    v("init_scale", init_scale, "standard deviation (normal) or limit (uniform)", positive(),
+      only_if(initializer == "normal" || initializer == "uniform",
+              "initializer is normal or uniform"));
+    v.section("encoder", encoder, "reads the source");
+    v.section("decoder", decoder, "writes the target");
+  }
+};
+
+struct TrainingConfig {
+  std::string device = "cpu";
+  std::string precision = "fp32";
+  int threads = 0;
+
+  int batch_tokens = 4096;
+  int accumulate = 1;
+
+  std::string optimizer = "adam";
+  double learning_rate = 5e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.98;
+  double epsilon = 1e-9;
+  double weight_decay = 0.01;
+  std::string schedule = "inverse_sqrt";
+  int64_t warmup_steps = 4000;
+  int64_t schedule_steps = 0;
+  double minimum_learning_rate = 0;
+  double plateau_factor = 0.5;
+  int plateau_patience = 3;
+  double label_smoothing = 0.1;
+  double clip_norm = 1.0;
+  double ema_decay = 0;
+
+  int64_t max_steps = 100000;
+  int64_t max_epochs = 0;
+  double max_minutes = 0;
+  std::string stop_metric = "bleu";
+  int stop_patience = 10;
+
+  int64_t validate_every = 1000;
+  int64_t save_every = 1000;
+  int64_t log_every = 100;
+  int keep = 0;
+  int samples = 3;
+  bool debug_nan = false;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("device", device, "where the arithmetic is done", one_of({"auto", "cpu"}));
+    v("precision", precision, "the arithmetic's number type", one_of({"fp32"}));
+    v("threads", threads, "processor cores used; 0: all", at_least(0));
+    v("batch_tokens", batch_tokens, "real target tokens in a batch", at_least(1));
+    v("accumulate", accumulate, "batches whose gradients make one step", at_least(1));
+    v("optimizer", optimizer, "how gradients move the weights; adamw adds weight decay",
+      one_of({"adam", "adamw"}));
+    v("learning_rate", learning_rate,
+      "the highest; noam: factor of dim^-0.5 min(step^-0.5, step warmup_steps^-1.5)", positive());
+    v("beta1", beta1, "decay of the mean of gradients", fraction());
+    v("beta2", beta2, "decay of the mean of their squares", fraction());
+    v("epsilon", epsilon, "added to the root of the mean of squares", positive());
+    v("weight_decay", weight_decay, "share of a weight removed a step, times the learning rate",
+      at_least(0), only_if(optimizer == "adamw", "optimizer is adamw"));
+    v("schedule", schedule, "course of the learning rate after the warm-up",
+      one_of({"inverse_sqrt", "noam", "linear", "cosine", "plateau", "constant"}));
+    v("warmup_steps", warmup_steps, "steps in which the learning rate rises linearly from 0",
+      at_least(0));
+    v("schedule_steps", schedule_steps, "step at which the lowest is reached; 0: max_steps",
+      at_least(0),
+      only_if(schedule == "linear" || schedule == "cosine", "schedule is linear or cosine"));
+    v("minimum_learning_rate", minimum_learning_rate, "the lowest after the warm-up", at_least(0),
+      only_if(schedule != "constant", "schedule is not constant"));
+    v("plateau_factor", plateau_factor, "multiplies the learning rate on a plateau",
+      Rule{.low = 0, .high = 1, .low_open = true, .high_open = true},
+      only_if(schedule == "plateau", "schedule is plateau"));
+    v("plateau_patience", plateau_patience,
+      "validations in a row without a better one that make a plateau", at_least(1),
+      only_if(schedule == "plateau", "schedule is plateau"));
+    v("label_smoothing", label_smoothing, "probability spread over all pieces", fraction());
+    v("clip_norm", clip_norm, "gradients longer than this are scaled down to it; 0: none",
+      at_least(0));
+    v("ema_decay", ema_decay,
+      "decay of a moving average of the weights, which is what is validated; 0: none", fraction());
+    v("max_steps", max_steps, "steps to train; 0: no limit", at_least(0));
+    v("max_epochs", max_epochs, "passes over the corpus; 0: no limit", at_least(0));
+    v("max_minutes", max_minutes, "minutes to train; 0: no limit", at_least(0));
+    v("stop_metric", stop_metric, "what makes a checkpoint the best, on the validation corpus",
+      one_of({"bleu", "loss", "perplexity"}));
+    v("stop_patience", stop_patience,
+      "validations in a row without a better one that end training; 0: never", at_least(0));
+    v("validate_every", validate_every, "steps between validations", at_least(1));
+    v("save_every", save_every, "steps between checkpoints", at_least(1));
+    v("log_every", log_every, "steps between log lines", at_least(1));
+    v("keep", keep, "numbered checkpoints kept besides best and last", at_least(0));
+    v("samples", samples, "translations shown at a validation", at_least(0));
+    v("debug_nan", debug_nan, "look for the operation that made a NaN first (slower)");
+  }
+};
+
+struct DecodingConfig {
+  int beam_size = 5;
+  double length_penalty = 1.0;
+  double coverage_penalty = 0;
+  int no_repeat_ngram = 0;
+  double min_length_ratio = 0;
+  double max_length_ratio = 3;
+  int max_length = 256;
+  int n_best = 1;
+  int batch_sentences = 64;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("beam_size", beam_size, "hypotheses kept a sentence; 1: greedy", at_least(1));
+    v("length_penalty", length_penalty, "A in score = log p / length^A", at_least(0));
+    v("coverage_penalty", coverage_penalty, "weight of leaving source words unattended; 0: none",
+      at_least(0));
+    v("no_repeat_ngram", no_repeat_ngram, "n-grams of this length come up once at most; 0: any",
+      at_least(0));
+    v("min_length_ratio", min_length_ratio, "fewest target pieces for a source piece", at_least(0));
+    v("max_length_ratio", max_length_ratio, "most target pieces for a source piece, plus 10",
+      positive());
+    v("max_length", max_length, "most target pieces of a sentence", at_least(1));
+    v("n_best", n_best, "hypotheses written a sentence; at most beam_size", at_least(1));
+    v("batch_sentences", batch_sentences, "sentences translated together", at_least(1));
+  }
+};
+
+struct Config {
+  std::string name = "model";
+  std::string output;
+  int64_t seed = 1;
+  DataConfig data;
+  VocabularyConfig vocabulary;
+  ModelConfig model;
+  TrainingConfig training;
+  DecodingConfig decoding;
+
+  /// `output`, or runs/<name> where it is empty.
+  std::filesystem::path run_directory() const;
+
+  template <class Visitor>
+  void fields(Visitor& v) {
+    v("name", name, "the run's name, for people", filled());
+    v("output", output, "the run directory; empty: runs/<name>");
+    v("seed", seed, "where everything random starts from", at_least(0));
+    v.section("data", data, "parallel text: one sentence a line, line by line translations");
+    v.section("vocabulary", vocabulary, "pieces, learned from the training text");
+    v.section("model", model, "encoder and decoder are chosen independently");
+    v.section("training", training, "one step is one update of the weights");
+    v.section("decoding", decoding, "how translations are searched for");
+  }
+};
+
+/// The configuration in a YAML file, over which go `sets` ("key.path=value", YAML after the equals
+/// sign) in their order. UsageError with file, line (or the --set text) and key: unknown key, wrong
+/// type or range, a setting that has no effect on the chosen type, settings at odds. Error: file
+/// missing.
+Config load_config(const std::filesystem::path& path, const std::vector<std::string>& sets = {});
+
+/// The same from text, for example from a checkpoint; `origin` stands for the file in messages.
+Config parse_config(const std::string& yaml, const std::string& origin,
+                    const std::vector<std::string>& sets = {});
+
+/// UsageError, starting with `origin`, when settings are at odds with one another.
+void validate(const Config& config, const std::string& origin);
+
+/// The configuration as YAML that parse_config reads back. Has the settings that apply; with
+/// comments, what each means, what is allowed, and, commented out, those that do not apply.
+std::string to_yaml(const Config& config, bool commented = false);
+
+/// One setting in which two configurations differ; "(none)" where it does not apply.
+struct Difference {
+  std::string key;  ///< "model.encoder.layers"
+  std::string before;
+  std::string after;
+
+  std::string text() const { return key + ": " + before + " -> " + after; }
+};
+
+/// The settings in which `after` differs from `before`, in the order of the fields.
+std::vector<Difference> diff(const Config& before, const Config& after);
+
+}  // namespace dragoman

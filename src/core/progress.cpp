@@ -1,0 +1,112 @@
+#include "core/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <mutex>
+
+namespace dragoman {
+namespace {
+
+// The last line of the terminal: who shows something there, and what.
+struct Terminal {
+  std::mutex mutex;
+  const Progress* shown_by = nullptr;
+  std::string shown;
+};
+
+Terminal& terminal() {
+  static Terminal instance;
+  return instance;
+}
+
+bool on_terminal() { return ::isatty(STDERR_FILENO) == 1; }
+
+int terminal_width() {
+  winsize size{};
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+constexpr const char* kEraseLine = "\r\033[K";
+
+// At most `width` code points of UTF-8 text.
+std::string shortened(std::string_view text, size_t width) {
+  size_t end = 0;
+  for (size_t columns = 0; end < text.size(); ++end) {
+    const bool starts_character = (static_cast<unsigned char>(text[end]) & 0xC0) != 0x80;
+    if (starts_character && columns++ == width) break;
+  }
+  return std::string(text.substr(0, end));
+}
+
+}  // namespace
+
+std::string format_duration(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0) return "?";
+  if (seconds < 9.95) return fmt::format("{:.1f}s", seconds);
+  const int64_t whole = std::llround(std::min(seconds, 1e15));
+  const int64_t minutes = whole / 60, hours = minutes / 60, days = hours / 24;
+  if (minutes == 0) return fmt::format("{}s", whole);
+  if (hours == 0) return fmt::format("{}m{:02}s", minutes, whole % 60);
+  if (days == 0) return fmt::format("{}h{:02}m", hours, minutes % 60);
+  return fmt::format("{}d{:02}h", days, hours % 24);
+}
+
+std::string progress_line(double fraction, std::string_view text, double seconds_left, int width) {
+  constexpr int kBar = 20;
+  const double bounded = fraction >= 0 ? std::min(fraction, 1.0) : 0.0;  // a NaN is no progress
+  const int filled = static_cast<int>(bounded * kBar);
+  std::string line = fmt::format("[{:#>{}}{:->{}}] {:3.0f}%  {}", "", filled, "", kBar - filled,
+                                 std::floor(100 * bounded), text);
+  if (seconds_left >= 0) line += fmt::format("  {} left", format_duration(seconds_left));
+  return shortened(line, static_cast<size_t>(std::max(width, 0)));
+}
+
+void print_above_progress(std::string_view line) {
+  const std::lock_guard lock(terminal().mutex);
+  const std::string& shown = terminal().shown;
+  // One write, so that lines of several threads or processes do not mix.
+  const std::string text =
+      shown.empty() ? fmt::format("{}\n", line) : fmt::format("{}{}\n{}", kEraseLine, line, shown);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
+Progress::Progress() : start_(Clock::now()) {}
+
+Progress::~Progress() { finish(); }
+
+void Progress::update(double fraction, std::string_view text) {
+  if (first_fraction_ < 0) first_fraction_ = fraction;
+  const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
+  const double done = fraction - first_fraction_;
+  update(fraction, text, done > 0 ? elapsed * (1 - fraction) / done : -1);
+}
+
+void Progress::update(double fraction, std::string_view text, double seconds_left) {
+  const Clock::time_point now = Clock::now();
+  const bool due = drawn_ == Clock::time_point{} || now - drawn_ >= std::chrono::milliseconds(100);
+  if (!due || !on_terminal()) return;
+  drawn_ = now;
+  const std::lock_guard lock(terminal().mutex);
+  terminal().shown_by = this;
+  // The last column stays free: a terminal may start a new line after writing there.
+  terminal().shown = progress_line(fraction, text, seconds_left, terminal_width() - 1);
+  fmt::print(stderr, "{}{}", kEraseLine, terminal().shown);
+  std::fflush(stderr);
+}
+
+void Progress::finish() {
+  const std::lock_guard lock(terminal().mutex);
+  if (terminal().shown_by != this) return;
+  terminal().shown_by = nullptr;
+  terminal().shown.clear();
+  fmt::print(stderr, "{}", kEraseLine);
+  std::fflush(stderr);
+}
+
+}  // namespace dragoman

@@ -1,0 +1,105 @@
+// Counter-based random numbers: Philox4x32 of Salmon et al. 2011, "Parallel random numbers: as easy
+// as 1, 2, 3". A number depends on a key and a position and on nothing else, so that dropout is the
+// same for any number of threads, any order of work and on any device.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+#include "core/real.h"
+
+namespace dragoman {
+
+/// One block of Philox4x32: four words from a 64-bit key and a 128-bit counter.
+template <int kRounds = 10>
+DRAGOMAN_HOST_DEVICE inline void philox4x32(uint32_t key0, uint32_t key1, uint32_t (&counter)[4]) {
+  for (int round = 0; round < kRounds; ++round) {
+    const uint64_t product0 = uint64_t{0xD2511F53u} * counter[0];
+    const uint64_t product1 = uint64_t{0xCD9E8D57u} * counter[2];
+    const uint32_t word1 = counter[1];
+    const uint32_t word3 = counter[3];
+    counter[0] = static_cast<uint32_t>(product1 >> 32) ^ word1 ^ key0;
+    counter[1] = static_cast<uint32_t>(product1);
+    counter[2] = static_cast<uint32_t>(product0 >> 32) ^ word3 ^ key1;
+    counter[3] = static_cast<uint32_t>(product0);
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+}
+
+/// Four random words at the position (`high`, `low`) of the stream `key`.
+inline std::array<uint32_t, 4> philox(uint64_t key, uint64_t high, uint64_t low) {
+  uint32_t counter[4] = {static_cast<uint32_t>(low), static_cast<uint32_t>(low >> 32),
+                         static_cast<uint32_t>(high), static_cast<uint32_t>(high >> 32)};
+  philox4x32<10>(static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32), counter);
+  return {counter[0], counter[1], counter[2], counter[3]};
+}
+
+/// A sequential generator over one Philox stream, for shuffles and initial values. Its state is a
+/// position, so it can be made again anywhere.
+class Random {
+ public:
+  explicit Random(uint64_t key, uint64_t stream = 0) : key_(key), stream_(stream) {}
+
+  uint32_t word() {
+    if (used_ == 4) {
+      block_ = philox(key_, stream_, position_++);
+      used_ = 0;
+    }
+    return block_[used_++];
+  }
+  /// Uniform in [0, 1).
+  double uniform() { return word() * 0x1p-32; }
+  /// Uniform in [0, bound); `bound` > 0.
+  uint64_t below(uint64_t bound) {
+    const uint64_t wide = (uint64_t{word()} << 32) | word();
+    return static_cast<uint64_t>((static_cast<Wide>(wide) * bound) >> 64);
+  }
+  /// Standard normal, by the method of Box and Muller.
+  double normal() {
+    const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
+    return radius * std::cos(2.0 * 3.14159265358979323846 * uniform());
+  }
+
+ private:
+  __extension__ using Wide = unsigned __int128;
+
+  uint64_t key_;
+  uint64_t stream_;
+  uint64_t position_ = 0;
+  std::array<uint32_t, 4> block_{};
+  int used_ = 4;
+};
+
+/// The name of one dropout mask: the run's seed, the training step and the place in the model.
+struct RandomKey {
+  uint64_t seed = 0;
+  uint32_t step = 0;
+  uint32_t site = 0;
+};
+
+/// Elements that one block of masks covers: 16 lanes of a vector times the 4 words of a counter.
+inline constexpr int kRandomBlock = 64;
+
+/// The 64 words of one block of a mask, laid out so that a CPU computes 16 counters in the lanes of
+/// its vectors and stores contiguously. Seven rounds pass BigCrush (ibid., table 2).
+DRAGOMAN_HOST_DEVICE inline void random_block(const RandomKey& key, uint64_t block,
+                                              uint32_t (&words)[kRandomBlock]) {
+#if !defined(__CUDA_ARCH__)
+#pragma GCC unroll 1
+#pragma GCC ivdep
+#endif
+  for (uint32_t lane = 0; lane < 16; ++lane) {
+    const uint64_t position = block * 16 + lane;
+    uint32_t counter[4] = {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32),
+                           key.step, key.site};
+    philox4x32<7>(static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32), counter);
+    words[lane] = counter[0];
+    words[16 + lane] = counter[1];
+    words[32 + lane] = counter[2];
+    words[48 + lane] = counter[3];
+  }
+}
+
+}  // namespace dragoman

@@ -1,0 +1,255 @@
+#include "data/prepare.h"
+
+#include <string>
+#include <utility>
+
+#include "core/check.h"
+#include "core/files.h"
+#include "core/hdf5.h"
+#include "core/log.h"
+
+namespace dragoman {
+
+namespace {
+
+constexpr int64_t kReportEvery = 1'000'000;  // pairs
+constexpr hdf5::Storage kTokens = {.chunk = 1 << 14, .deflate = 1, .checksum = true};
+constexpr hdf5::Storage kOffsets = {.chunk = 1 << 13, .deflate = 1, .checksum = true};
+constexpr hdf5::Storage kText = {.chunk = 1 << 16, .deflate = 1, .checksum = true};
+
+/// The hash FNV-1a with 64 bits (Fowler, Noll and Vo), to tell inputs apart.
+class Fingerprint {
+ public:
+  Fingerprint& add(std::string_view bytes) {
+    for (const char byte : bytes)
+      hash_ = (hash_ ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
+    return *this;
+  }
+  std::string text() const { return fmt::format("{:016x}", hash_); }
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325u;
+};
+
+/// Reads the corpora once and returns a line about each, with fingerprints of its text. What is
+/// wrong with the text comes to light here, before any time is spent on it.
+std::string survey(const std::vector<CorpusFiles>& corpora) {
+  std::string description;
+  for (const CorpusFiles& files : corpora) {
+    ParallelReader reader(files);
+    Fingerprint source_print, target_print;
+    int64_t pairs = 0;
+    for (std::string source, target; reader.next(source, target); ++pairs) {
+      source_print.add(source).add("\n");
+      target_print.add(target).add("\n");
+    }
+    check(pairs > 0, "the corpus is empty: {} and {} have no lines", files.source, files.target);
+    const auto name = [](const std::string& path) {
+      return std::filesystem::path(path).filename().string();
+    };
+    description += fmt::format("{} ({}), {} ({}): {} pairs\n", name(files.source),
+                               source_print.text(), name(files.target), target_print.text(), pairs);
+  }
+  return description;
+}
+
+/// Opens the cached file `path` or makes it: `open` must throw when something is wrong with the
+/// file. A result is what `open` returns.
+template <class Open, class Make>
+auto open_or_make(const std::filesystem::path& path, Open open, Make make) {
+  if (std::filesystem::exists(path)) {
+    try {
+      return open(path);
+    } catch (const Error& error) {
+      log::warn("{} is damaged and will be made again: {}", path.string(), error.what());
+    }
+  }
+  std::filesystem::create_directories(path.parent_path());
+  make(path);
+  return open(path);
+}
+
+/// A hash of `inputs` stands in the file's name; the whole of it stands in the file.
+std::filesystem::path cached_path(const std::filesystem::path& cache, const char* kind,
+                                  const std::string& inputs) {
+  return cache / fmt::format("{}-{}.h5", kind, Fingerprint().add(inputs).text());
+}
+
+void check_inputs(const hdf5::File& file, const std::string& inputs) {
+  check(file.string_attribute("/", "inputs") == inputs, "it was made from other input");
+}
+
+Vocabularies prepare_vocabularies(const VocabularyConfig& config,
+                                  const std::vector<CorpusFiles>& corpora, const std::string& text,
+                                  const std::filesystem::path& cache) {
+  const std::string inputs =
+      fmt::format("{}vocabulary type {}, size {}, shared {}, character coverage {}\n", text,
+                  config.type, config.size, config.shared, config.character_coverage);
+  const auto open = [&](const std::filesystem::path& path) {
+    const hdf5::File file = hdf5::File::open(path);
+    check_inputs(file, inputs);
+    const auto read = [&](const char* name) {
+      const std::vector<uint8_t> bytes = file.read<uint8_t>(name);
+      return Vocabulary(std::string(bytes.begin(), bytes.end()));
+    };
+    return Vocabularies{read("/source"), read("/target")};
+  };
+  const auto make = [&](const std::filesystem::path& path) {
+    std::vector<std::string> source_files, target_files;
+    for (const CorpusFiles& files : corpora) {
+      source_files.push_back(files.source);
+      (config.shared ? source_files : target_files).push_back(files.target);
+    }
+    log::info("learning {} {} {} pieces", config.shared ? "one vocabulary of" : "vocabularies of",
+              config.size, config.type);
+    const Vocabulary source = Vocabulary::train(config, source_files);
+    const Vocabulary target = config.shared ? source : Vocabulary::train(config, target_files);
+    write_atomically(path, [&](const std::filesystem::path& temporary) {
+      hdf5::File file = hdf5::File::create(temporary);
+      file.set_attribute("/", "inputs", inputs);
+      const auto write = [&](const char* name, const std::string& bytes) {
+        file.write<uint8_t>(name, std::vector<uint8_t>(bytes.begin(), bytes.end()), {}, kText);
+      };
+      write("/source", source.bytes());
+      write("/target", target.bytes());
+      file.close();
+    });
+  };
+  return open_or_make(cached_path(cache, "vocabulary", inputs), open, make);
+}
+
+/// Writes one side of a dataset, sentence by sentence.
+class SideWriter {
+ public:
+  SideWriter(hdf5::File& file, const std::string& group, bool keep_text)
+      : tokens_(file, group + "/tokens", kTokens), offsets_(file, group + "/offsets", kOffsets) {
+    append(offsets_, int64_t{0});
+    if (!keep_text) return;
+    text_.emplace(file, group + "/text", kText);
+    text_offsets_.emplace(file, group + "/text_offsets", kOffsets);
+    append(*text_offsets_, int64_t{0});
+  }
+
+  void append(const std::vector<int32_t>& ids, const std::string& line) {
+    tokens_.append(ids);
+    append(offsets_, tokens_.size());
+    if (!text_) return;
+    text_->append({reinterpret_cast<const uint8_t*>(line.data()), line.size()});
+    append(*text_offsets_, text_->size());
+  }
+
+  void close() {
+    tokens_.close();
+    offsets_.close();
+    if (!text_) return;
+    text_->close();
+    text_offsets_->close();
+  }
+
+ private:
+  static void append(hdf5::Writer<int64_t>& writer, int64_t value) {
+    writer.append(std::span(&value, 1));
+  }
+
+  hdf5::Writer<int32_t> tokens_;
+  hdf5::Writer<int64_t> offsets_;
+  std::optional<hdf5::Writer<uint8_t>> text_;
+  std::optional<hdf5::Writer<int64_t>> text_offsets_;
+};
+
+/// Cuts all pairs into pieces and writes those that stay.
+CorpusCounts write_pairs(hdf5::File& file, const std::vector<CorpusFiles>& corpora,
+                         const Vocabularies& vocabularies, int64_t max_length, bool keep_text) {
+  SideWriter source_writer(file, "/source", keep_text);
+  SideWriter target_writer(file, "/target", keep_text);
+  CorpusCounts counts;
+  int64_t read = 0;
+  for (const CorpusFiles& files : corpora) {
+    ParallelReader reader(files);
+    for (std::string source, target; reader.next(source, target);) {
+      const std::vector<int32_t> source_ids = vocabularies.source.encode(source);
+      const std::vector<int32_t> target_ids = vocabularies.target.encode(target);
+      if (++read % kReportEvery == 0) log::info("{} sentence pairs prepared", read);
+      if (source_ids.empty() || target_ids.empty()) {
+        ++counts.empty;
+      } else if (std::ssize(source_ids) > max_length || std::ssize(target_ids) > max_length) {
+        ++counts.too_long;
+      } else {
+        source_writer.append(source_ids, source);
+        target_writer.append(target_ids, target);
+        ++counts.pairs;
+      }
+    }
+  }
+  source_writer.close();
+  target_writer.close();
+  return counts;
+}
+
+void report(const CorpusCounts& counts, int64_t max_length) {
+  if (counts.empty > 0) log::warn("{} sentence pairs left out: one side is empty", counts.empty);
+  if (counts.too_long > 0) {
+    log::warn("{} sentence pairs left out: one side has more than {} pieces (data.max_length)",
+              counts.too_long, max_length);
+  }
+  check(counts.pairs > 0,
+        "no sentence pair of the training text is left: {} have an empty side and {} have more "
+        "than {} pieces on a side; check data.train and data.max_length",
+        counts.empty, counts.too_long, max_length);
+}
+
+std::shared_ptr<const Dataset> prepare_dataset(const std::vector<CorpusFiles>& corpora,
+                                               const std::string& text,
+                                               const Vocabularies& vocabularies, int64_t max_length,
+                                               bool keep_text, const std::filesystem::path& cache) {
+  const std::string inputs =
+      fmt::format("{}vocabularies {} {}\nmax_length {}\nraw text {}\n", text,
+                  Fingerprint().add(vocabularies.source.bytes()).text(),
+                  Fingerprint().add(vocabularies.target.bytes()).text(), max_length, keep_text);
+  const auto open = [&](const std::filesystem::path& path) {
+    auto dataset = std::make_shared<const Dataset>(path.string());
+    check(dataset->description().inputs == inputs, "it was made from other input");
+    dataset->verify();
+    return dataset;
+  };
+  const auto make = [&](const std::filesystem::path& path) {
+    log::info("cutting the training text into pieces");
+    write_atomically(path, [&](const std::filesystem::path& temporary) {
+      hdf5::File file = hdf5::File::create(temporary);
+      const CorpusCounts counts = write_pairs(file, corpora, vocabularies, max_length, keep_text);
+      file.set_attribute("/", "format", std::string(Dataset::kFormat));
+      file.set_attribute("/", "version", Dataset::kVersion);
+      file.set_attribute("/", "inputs", inputs);
+      file.set_attribute("/", "max_length", max_length);
+      file.set_attribute("/", "pairs", counts.pairs);
+      file.set_attribute("/", "empty", counts.empty);
+      file.set_attribute("/", "too_long", counts.too_long);
+      file.close();
+    });
+  };
+  auto dataset = open_or_make(cached_path(cache, "dataset", inputs), open, make);
+  report(dataset->description().counts, max_length);
+  return dataset;
+}
+
+}  // namespace
+
+std::vector<CorpusFiles> find_training_corpora(const DataConfig& data) {
+  std::vector<CorpusFiles> corpora;
+  for (const std::string& name : data.train)
+    corpora.push_back(find_corpus(data.directory, name, data.source, data.target));
+  return corpora;
+}
+
+TrainingData prepare_training_data(const DataConfig& data, const VocabularyConfig& vocabulary,
+                                   const std::filesystem::path& cache,
+                                   const std::optional<Vocabularies>& given) {
+  const std::vector<CorpusFiles> corpora = find_training_corpora(data);
+  const std::string text = survey(corpora);
+  const Vocabularies vocabularies =
+      given ? *given : prepare_vocabularies(vocabulary, corpora, text, cache);
+  return {vocabularies, prepare_dataset(corpora, text, vocabularies, data.max_length,
+                                        vocabulary.sampling > 0, cache)};
+}
+
+}  // namespace dragoman

@@ -1,0 +1,49 @@
+#include "decode/scoring.h"
+
+#include "core/check.h"
+#include "data/batch.h"
+
+namespace dragoman {
+namespace {
+
+constexpr int64_t kBatchTokens = 2048;
+
+std::vector<std::vector<int32_t>> encode(const Vocabulary& vocabulary,
+                                         std::span<const std::string> lines, int64_t first_line,
+                                         const char* side, int64_t longest) {
+  std::vector<std::vector<int32_t>> sentences;
+  for (const std::string& line : lines) {
+    sentences.push_back(vocabulary.encode(line));
+    check(std::ssize(sentences.back()) < longest,
+          "line {}: the {} has {} pieces, but this model reads at most {}; leave this pair out",
+          first_line + std::ssize(sentences) - 1, side, sentences.back().size(), longest - 1);
+  }
+  return sentences;
+}
+
+}  // namespace
+
+std::vector<PairScore> score_pairs(const Model& model, const Vocabularies& vocabularies,
+                                   std::span<const std::string> sources,
+                                   std::span<const std::string> targets, int64_t first_line) {
+  const auto source_ids =
+      encode(vocabularies.source, sources, first_line, "source", model.longest_source());
+  const auto target_ids =
+      encode(vocabularies.target, targets, first_line, "target", model.longest_target());
+  std::vector<PairScore> scores(sources.size());
+  for (const Batch& batch : make_batches(source_ids, target_ids, kBatchTokens)) {
+    Tape tape(/*recording=*/false);
+    const std::vector<real> log_probabilities =
+        model.loss(tape, batch, /*label_smoothing=*/0).log_probabilities.to_host();
+    for (int32_t s = 0; s < batch.size(); ++s) {
+      PairScore& score = scores[static_cast<size_t>(batch.indices[static_cast<size_t>(s)])];
+      score.tokens = batch.target_output.length(s);
+      const auto begin = log_probabilities.begin() + batch.target_output.offsets[s];
+      for (auto log_probability = begin; log_probability < begin + score.tokens; ++log_probability)
+        score.log_probability += *log_probability;
+    }
+  }
+  return scores;
+}
+
+}  // namespace dragoman

@@ -1,0 +1,85 @@
+#include "decode/translator.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/log.h"
+#include "data/batch.h"
+
+namespace dragoman {
+namespace {
+
+constexpr int64_t kLongestSource = 1024;  // pieces
+constexpr int64_t kBatchTokens = 8192;    // source tokens searched in at once
+
+std::vector<std::string> pieces_of(const Vocabulary& vocabulary, std::span<const int32_t> ids) {
+  std::vector<std::string> pieces;
+  for (const int32_t id : ids) pieces.push_back(vocabulary.piece(id));
+  return pieces;
+}
+
+}  // namespace
+
+Translator::Translator(const Model& model, const Vocabularies& vocabularies,
+                       const DecodingConfig& decoding, bool alignments)
+    : model_(model), vocabularies_(vocabularies), decoding_(decoding), alignments_(alignments) {
+  check(model.has_attention() || !alignments,
+        "this model has no attention (model.decoder.attention: none), so it has no alignments to "
+        "give: ask for the translations alone");
+  check(model.has_attention() || decoding.coverage_penalty == 0,
+        "this model has no attention (model.decoder.attention: none), which the coverage penalty "
+        "is computed from: set decoding.coverage_penalty to 0");
+}
+
+std::vector<Translation> Translator::translate(std::span<const std::string> lines) const {
+  std::vector<std::vector<int32_t>> sources;
+  std::vector<size_t> places;  // of the sources among the lines
+  int64_t cropped = 0;
+  for (size_t line = 0; line < lines.size(); ++line) {
+    std::vector<int32_t> ids = encode(lines[line], cropped);
+    if (ids.empty()) continue;
+    sources.push_back(std::move(ids));
+    places.push_back(line);
+  }
+  if (cropped > 0)
+    log::warn("{} of {} lines had too many pieces for this model; they were cut off", cropped,
+              lines.size());
+
+  std::vector<Translation> translations(lines.size(), {.source = {}, .candidates = {Candidate{}}});
+  for (const SourceBatch& batch :
+       make_source_batches(sources, decoding_.batch_sentences, kBatchTokens)) {
+    const auto results = search(model_, batch.source, decoding_, alignments_);
+    for (int32_t s = 0; s < batch.size(); ++s) {
+      const auto i = static_cast<size_t>(s);
+      const size_t line = places[static_cast<size_t>(batch.indices[i])];
+      translations[line] = translation(batch.source[s], results[i]);
+    }
+  }
+  return translations;
+}
+
+std::vector<int32_t> Translator::encode(const std::string& line, int64_t& cropped) const {
+  std::vector<int32_t> ids = vocabularies_.source.encode(line);
+  const int64_t most = std::min(kLongestSource, model_.longest_source() - 1);  // </s> is read too
+  if (std::ssize(ids) > most) {
+    ++cropped;
+    ids.resize(static_cast<size_t>(most));
+  }
+  return ids;
+}
+
+Translation Translator::translation(std::span<const int32_t> source,
+                                    const std::vector<Hypothesis>& hypotheses) const {
+  Translation result{.source = pieces_of(vocabularies_.source, source), .candidates = {}};
+  for (const Hypothesis& hypothesis : hypotheses) {
+    result.candidates.push_back({.text = vocabularies_.target.decode(hypothesis.ids),
+                                 .score = hypothesis.score,
+                                 .log_probability = hypothesis.log_probability,
+                                 .pieces = pieces_of(vocabularies_.target, hypothesis.ids),
+                                 .attention = hypothesis.attention});
+    result.candidates.back().pieces.push_back(vocabularies_.target.piece(Vocabulary::kEnd));
+  }
+  return result;
+}
+
+}  // namespace dragoman

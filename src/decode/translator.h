@@ -1,0 +1,58 @@
+// From lines of text to lines of text.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "data/vocabulary.h"
+#include "decode/search.h"
+#include "models/model.h"
+
+namespace dragoman {
+
+/// One way to translate a line.
+struct Candidate {
+  std::string text;                 ///< Detokenised.
+  double score = 0;                 ///< As defined in decode/search.h.
+  double log_probability = 0;       ///< Natural.
+  std::vector<std::string> pieces;  ///< Its pieces and `</s>`.
+  /// With alignments: how much of each of `pieces` came from each of the source's pieces; every row
+  /// sums to 1.
+  std::vector<std::vector<real>> attention;
+};
+
+/// The translation of a line. A blank line has one candidate, which is empty and scores 0.
+struct Translation {
+  std::vector<std::string> source;    ///< The pieces that the model read and `</s>`, if not blank.
+  std::vector<Candidate> candidates;  ///< The n best, best first; at least one.
+
+  const std::string& text() const { return candidates.front().text; }
+};
+
+/// Translates lines with a model.
+class Translator {
+ public:
+  /// The model must outlive the translator. Throws Error when alignments or a coverage penalty are
+  /// asked of a model without attention.
+  Translator(const Model& model, const Vocabularies& vocabularies, const DecodingConfig& decoding,
+             bool alignments = false);
+
+  /// A translation for every line, in their order. They are searched for in batches of lines of
+  /// like length. Lines that are longer than the model can read, or than 1024 pieces, are cut off
+  /// there, with a warning that counts them.
+  std::vector<Translation> translate(std::span<const std::string> lines) const;
+
+ private:
+  std::vector<int32_t> encode(const std::string& line, int64_t& cropped) const;
+  Translation translation(std::span<const int32_t> source,
+                          const std::vector<Hypothesis>& hypotheses) const;
+
+  const Model& model_;
+  Vocabularies vocabularies_;
+  DecodingConfig decoding_;
+  bool alignments_;
+};
+
+}  // namespace dragoman

@@ -1,0 +1,32 @@
+// The few questions about Unicode text that metrics ask, answered as Python answers them, because
+// the scores we must reproduce were defined by Python programs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dragoman {
+
+/// The code points of a UTF-8 string. Throws Error with the byte offset of the first invalid byte.
+std::vector<int32_t> decode_utf8(std::string_view text);
+
+/// Appends the UTF-8 form of one code point.
+void append_utf8(std::string& text, int32_t codepoint);
+
+/// Whether Python's `str.isspace` holds: the Unicode white space and the four ASCII separators
+/// U+001C to U+001F.
+bool is_space(int32_t codepoint);
+
+/// The words between white space of any kind, joined by one ASCII space: `" ".join(text.split())`.
+std::string normalize_spaces(std::string_view text);
+
+/// The string without white space at its end: `text.rstrip()`.
+std::string_view strip_right(std::string_view text);
+
+/// Python's `str.lower()`: one-to-one case mappings, U+0130 (capital I with dot) as two code
+/// points, and capital sigma in its final form at the end of a word.
+std::string lowercase(std::string_view text);
+
+}  // namespace dragoman

@@ -1,0 +1,246 @@
+#include "models/recurrent_decoder.h"
+
+#include <numeric>
+
+namespace dragoman {
+
+struct RecurrentDecoder::Context {
+  Variable keys;           // [memory tokens, ...]; undefined without attention
+  Variable values;         // [memory tokens, memory width]
+  AttentionLayout layout;  // each hypothesis attends to its sentence
+};
+
+struct RecurrentDecoder::Carried {
+  std::vector<RecurrentState> layers;
+  Variable top;           // what the last layer shows, [n, dim]: with residuals not its state alone
+  Variable context;       // of this step, [n, memory width]
+  Variable readout;       // of the step before; input feeding only
+  Variable summary;       // [n, memory width]; attention none only
+  Variable from_summary;  // its product for the first layer
+};
+
+struct RecurrentDecoder::State : DecoderState {
+  Context context;
+  Carried carried;
+  std::vector<int32_t> segments;  // the sentence of each hypothesis
+};
+
+RecurrentDecoder::RecurrentDecoder(const Scope& scope, const DecoderConfig& config,
+                                   int64_t memory_dim)
+    : attention_(config.attention == "none"       ? Attention::kNone
+                 : config.attention == "additive" ? Attention::kAdditive
+                 : config.attention == "dot"      ? Attention::kDot
+                                                  : Attention::kGeneral),
+      readout_(config.readout == "maxout" ? Readout::kMaxout
+               : config.readout == "tanh" ? Readout::kTanh
+                                          : Readout::kLinear),
+      input_feeding_(config.input_feeding && config.attention != "none"),
+      residual_(config.residual),
+      embedding_dropout_(static_cast<real>(config.embedding_dropout)),
+      dropout_(static_cast<real>(config.dropout)),
+      readout_dim_(config.readout_dim) {
+  const RecurrentCell::Kind kind = cell_kind(config.type);
+  for (int number = 0; number < config.layers; ++number) {
+    const Scope place = scope / number;
+    cells_.emplace_back(place, kind, config.dim, config.layer_norm);
+    from_below_.push_back(cells_.back().input_layer(
+        place / "from_input", number == 0 ? config.embedding_dim : config.dim, true));
+    bridges_.emplace_back(place / "bridge", memory_dim, config.dim);
+    if (kind == RecurrentCell::Kind::kLstm) {
+      cell_bridges_.emplace_back(place / "cell_bridge", memory_dim, config.dim);
+    }
+  }
+  if (attention_ == Attention::kNone || attention_ == Attention::kAdditive) {
+    from_context_ = cells_[0].input_layer(scope / "0" / "from_context", memory_dim, false);
+  }
+  if (input_feeding_) {
+    from_readout_ = cells_[0].input_layer(scope / "0" / "from_readout", readout_dim_, false);
+  }
+  if (attention_ == Attention::kAdditive) {
+    query_ = Linear(scope / "attention" / "query", config.dim, config.attention_dim);
+    key_ = Linear(scope / "attention" / "key", memory_dim, config.attention_dim, false);
+    alignment_ = (scope / "attention").add("weight", {config.attention_dim}, Start::kWeights);
+  }
+  if (attention_ == Attention::kGeneral) {
+    key_ = Linear(scope / "attention" / "key", memory_dim, config.dim, false);
+  }
+  const int64_t inner = (readout_ == Readout::kMaxout ? 2 : 1) * readout_dim_;
+  read_state_ = Linear(scope / "readout" / "state", config.dim, inner);
+  read_embedding_ = Linear(scope / "readout" / "embedding", config.embedding_dim, inner, false);
+  read_context_ = Linear(scope / "readout" / "context", memory_dim, inner, false);
+}
+
+RecurrentDecoder::Context RecurrentDecoder::prepare(Tape& tape, const Memory& memory) const {
+  Context context;
+  context.values = memory.states;
+  context.layout = {
+      .query_offsets = iota(memory.packing.sentences() + 1, memory.packing.offsets.device()),
+      .key_offsets = memory.packing.offsets,
+      .longest_key = memory.packing.longest};
+  if (attention_ == Attention::kDot) context.keys = memory.states;
+  if (attention_ == Attention::kAdditive || attention_ == Attention::kGeneral) {
+    context.keys = key_(tape, memory.states);
+  }
+  return context;
+}
+
+RecurrentDecoder::Carried RecurrentDecoder::initial(Tape& tape, const Memory& memory) const {
+  Carried carried;
+  for (size_t number = 0; number < cells_.size(); ++number) {
+    carried.layers.push_back(
+        {dragoman::tanh(tape, bridges_[number](tape, memory.summary)),
+         cell_bridges_.empty() ? Variable() : cell_bridges_[number](tape, memory.summary)});
+  }
+  carried.top = carried.layers.back().hidden;
+  if (attention_ == Attention::kNone) {
+    carried.summary = memory.summary;
+    carried.from_summary = from_context_(tape, memory.summary);
+  }
+  if (input_feeding_) {
+    carried.readout = Variable(Tensor::zeros({memory.packing.sentences(), readout_dim_},
+                                             DType::kReal, memory.packing.offsets.device()));
+  }
+  return carried;
+}
+
+RecurrentDecoder::Carried RecurrentDecoder::first(Tape& tape, const Carried& carried,
+                                                  int64_t n) const {
+  if (carried.layers[0].hidden.rows() == n) return carried;
+  Carried rows;
+  for (const RecurrentState& state : carried.layers) {
+    rows.layers.push_back(first_rows(tape, state, n));
+  }
+  const auto shorten = [&](const Variable& x) {
+    return x.defined() ? slice_rows(tape, x, 0, n) : Variable();
+  };
+  rows.top = shorten(carried.top);
+  rows.readout = shorten(carried.readout);
+  rows.summary = shorten(carried.summary);
+  rows.from_summary = shorten(carried.from_summary);
+  return rows;
+}
+
+Variable RecurrentDecoder::attend(Tape& tape, const Context& context, const Variable& query,
+                                  Tensor* weights) const {
+  AttentionLayout layout = context.layout;
+  layout.query_offsets = layout.query_offsets.view(0, {query.rows() + 1});
+  if (attention_ == Attention::kAdditive) {
+    return additive_attention(tape, query_(tape, query), context.keys, *alignment_, context.values,
+                              layout, weights);
+  }
+  AttentionOptions options;
+  options.weights = weights;
+  const Variable read = attention(tape, query, context.keys, context.values, layout, options);
+  if (weights) *weights = weights->reshape({query.rows(), layout.longest_key});  // one head
+  return read;
+}
+
+void RecurrentDecoder::advance(Tape& tape, const Context& context, const Variable& from_embedding,
+                               Carried& carried, Tensor* weights) const {
+  Variable inputs = from_embedding;
+  if (attention_ == Attention::kNone) {
+    carried.context = carried.summary;
+    inputs = add(tape, inputs, carried.from_summary);
+  }
+  if (attention_ == Attention::kAdditive) {
+    carried.context = attend(tape, context, carried.top, weights);
+    inputs = add(tape, inputs, from_context_(tape, carried.context));
+  }
+  if (input_feeding_) inputs = add(tape, inputs, from_readout_(tape, carried.readout));
+  Variable below;
+  for (size_t number = 0; number < cells_.size(); ++number) {
+    if (number > 0) inputs = from_below_[number](tape, dropout(tape, below, dropout_));
+    RecurrentState& state = carried.layers[number];
+    state = cells_[number].step(tape, inputs, state);
+    // The sum is what the layer shows; its own state stays apart.
+    below = residual_ && number > 0 ? add(tape, below, state.hidden) : state.hidden;
+  }
+  carried.top = below;
+  if (attention_ == Attention::kDot || attention_ == Attention::kGeneral) {
+    carried.context = attend(tape, context, carried.top, weights);
+  }
+}
+
+Variable RecurrentDecoder::read_out(Tape& tape, const Variable& state, const Variable& embedded,
+                                    const Variable& context) const {
+  Variable sum = add(tape, read_state_(tape, state), read_embedding_(tape, embedded));
+  sum = add(tape, sum, read_context_(tape, context));
+  if (readout_ == Readout::kMaxout) sum = maxout(tape, sum);
+  if (readout_ == Readout::kTanh) sum = dragoman::tanh(tape, sum);
+  return dropout(tape, sum, dropout_);
+}
+
+Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variable& embedded,
+                                  const Packing& packing) const {
+  for (int64_t s = 1; s < packing.sentences(); ++s) {
+    check(packing.length(s) <= packing.length(s - 1),
+          "the target sentences of a batch must stand longest first");
+  }
+  const TimeOrder order = time_order(packing, false);
+  const Context context = prepare(tape, memory);
+  const Variable inputs =
+      gather_rows(tape, dropout(tape, embedded, embedding_dropout_), order.rows);
+  const std::vector<Variable> from_embedding =
+      split_rows(tape, from_below_[0](tape, inputs), order.sizes);
+  const std::vector<Variable> embedded_steps =
+      input_feeding_ ? split_rows(tape, inputs, order.sizes) : std::vector<Variable>();
+  Carried carried = initial(tape, memory);
+  std::vector<Variable> states, contexts, readouts;
+  for (size_t t = 0; t < order.sizes.size(); ++t) {
+    carried = first(tape, carried, order.sizes[t]);
+    advance(tape, context, from_embedding[t], carried, nullptr);
+    if (input_feeding_) {
+      carried.readout = read_out(tape, carried.top, embedded_steps[t], carried.context);
+      readouts.push_back(carried.readout);
+    } else {
+      states.push_back(carried.top);
+      contexts.push_back(carried.context);
+    }
+  }
+  // Without input feeding no step needs a readout: one product makes them all.
+  const Variable features = input_feeding_ ? concat_rows(tape, readouts)
+                                           : read_out(tape, concat_rows(tape, states), inputs,
+                                                      concat_rows(tape, contexts));
+  return gather_rows(tape, features, order.places);
+}
+
+std::unique_ptr<DecoderState> RecurrentDecoder::start(Tape& tape, const Memory& memory) const {
+  auto state = std::make_unique<State>();
+  state->context = prepare(tape, memory);
+  state->carried = initial(tape, memory);
+  state->segments.resize(static_cast<size_t>(memory.packing.sentences()));
+  std::iota(state->segments.begin(), state->segments.end(), 0);
+  return state;
+}
+
+DecoderStep RecurrentDecoder::step(Tape& tape, DecoderState& base, const Variable& embedded,
+                                   bool want_attention) const {
+  auto& state = static_cast<State&>(base);
+  Tensor weights;
+  const Variable inputs = dropout(tape, embedded, embedding_dropout_);
+  advance(tape, state.context, from_below_[0](tape, inputs), state.carried,
+          want_attention && has_attention() ? &weights : nullptr);
+  const Variable readout = read_out(tape, state.carried.top, inputs, state.carried.context);
+  if (input_feeding_) state.carried.readout = readout;
+  return {readout, weights};
+}
+
+void RecurrentDecoder::reorder(DecoderState& base, const std::vector<int32_t>& rows) const {
+  auto& state = static_cast<State&>(base);
+  Tape tape(/*recording=*/false);
+  const auto n = static_cast<int64_t>(rows.size());
+  const Device device = state.context.layout.key_offsets.device();
+  const Tensor index = Tensor::from(rows, {n}, device);
+  Carried& carried = state.carried;
+  for (RecurrentState& layer : carried.layers) layer = gather(tape, layer, index);
+  for (Variable* part : {&carried.top, &carried.readout, &carried.summary, &carried.from_summary}) {
+    if (part->defined()) *part = gather_rows(tape, *part, index);
+  }
+  std::vector<int32_t> segments;
+  for (const int32_t row : rows) segments.push_back(state.segments[static_cast<size_t>(row)]);
+  state.segments = std::move(segments);
+  state.context.layout.key_segments = Tensor::from(state.segments, {n}, device);
+  state.context.layout.query_offsets = iota(n + 1, device);
+}
+
+}  // namespace dragoman

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <vector>
+
+#include "models/model.h"
+#include "nn/recurrent.h"
+
+namespace dragoman {
+
+/// A stack of LSTM or GRU layers, in one direction or in both (Schuster and Paliwal 1997; the
+/// annotations of Bahdanau et al. 2015, section 3.2). Its summary is the state of the last layer
+/// after the whole sentence, in each direction.
+class RecurrentEncoder : public Encoder {
+ public:
+  RecurrentEncoder(const Scope& scope, const EncoderConfig& config);
+  Memory encode(Tape& tape, const Variable& embedded, const Packing& packing) const override;
+  int64_t longest() const override { return 1 << 20; }
+
+ private:
+  struct Layer {
+    std::vector<RecurrentLayer> directions;
+  };
+
+  real embedding_dropout_;
+  real dropout_;
+  bool residual_;
+  bool bidirectional_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace dragoman

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <vector>
+
+#include "models/model.h"
+#include "nn/transformer.h"
+
+namespace dragoman {
+
+/// The decoder of Vaswani et al. 2017, section 3.1. The attention that its steps report is that of
+/// the last layer to the memory, the mean over the heads.
+class TransformerDecoder : public Decoder {
+ public:
+  TransformerDecoder(const Scope& scope, const DecoderConfig& config, int64_t memory_dim);
+
+  Variable decode(Tape& tape, const Memory& memory, const Variable& embedded,
+                  const Packing& packing) const override;
+  std::unique_ptr<DecoderState> start(Tape& tape, const Memory& memory) const override;
+  DecoderStep step(Tape& tape, DecoderState& state, const Variable& embedded,
+                   bool want_attention) const override;
+  void reorder(DecoderState& state, const std::vector<int32_t>& rows) const override;
+  bool has_attention() const override { return true; }
+  int64_t longest() const override { return positions_.limit(); }
+
+ private:
+  struct Layer {
+    Residual self_frame;
+    SelfAttention self_attention;
+    Residual cross_frame;
+    CrossAttention cross_attention;
+    Residual ffn_frame;
+    FeedForward ffn;
+  };
+  struct State;
+
+  // One layer; `attend` is its self-attention, over a batch or over a cache.
+  template <class Attend>
+  Variable run_layer(Tape& tape, const Layer& layer, const Variable& x, Attend attend,
+                     const Variable& memory, const AttentionLayout& cross, Tensor* weights) const;
+
+  real embedding_dropout_;
+  bool pre_norm_;
+  Positions positions_;
+  std::vector<Layer> layers_;
+  Normalization final_norm_;  // pre-norm stacks only
+};
+
+}  // namespace dragoman

@@ -1,0 +1,86 @@
+#include "nn/layers.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <vector>
+
+namespace dragoman {
+
+Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool bias, int64_t parts)
+    : weight_(scope.add("weight", {out, in}, Start::kWeights, parts)) {
+  if (bias) bias_ = scope.add("bias", {out}, Start::kZeros);
+}
+
+Variable Linear::operator()(Tape& tape, const Variable& x) const {
+  return linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable());
+}
+
+Normalization::Normalization(const Scope& scope, int64_t dim, Kind kind)
+    : kind_(kind), gain_(scope.add("gain", {dim}, Start::kOnes)) {
+  if (kind == Kind::kLayerNorm) bias_ = scope.add("bias", {dim}, Start::kZeros);
+}
+
+Variable Normalization::operator()(Tape& tape, const Variable& x) const {
+  constexpr real kEpsilon = static_cast<real>(1e-5);
+  return kind_ == Kind::kLayerNorm ? layer_norm(tape, x, *gain_, *bias_, kEpsilon)
+                                   : rms_norm(tape, x, *gain_, kEpsilon);
+}
+
+Normalization::Kind normalization_kind(const std::string& name) {
+  if (name == "layer_norm") return Normalization::Kind::kLayerNorm;
+  check(name == "rms_norm", "'{}' is no normalisation", name);
+  return Normalization::Kind::kRmsNorm;
+}
+
+Variable activate(Tape& tape, const std::string& name, const Variable& x) {
+  if (name == "relu") return relu(tape, x);
+  if (name == "gelu") return gelu(tape, x);
+  if (name == "silu") return silu(tape, x);
+  if (name == "glu") return glu(tape, x);
+  if (name == "swiglu") return swiglu(tape, x);
+  check(name == "geglu", "'{}' is no activation", name);
+  return geglu(tape, x);
+}
+
+bool is_gated(const std::string& name) {
+  return name == "glu" || name == "swiglu" || name == "geglu";
+}
+
+Positions::Positions(const Scope& scope, int64_t dim, int64_t longest)
+    : dim_(dim), limit_(longest), table_(scope.add("weight", {longest, dim}, Start::kWeights)) {}
+
+namespace {
+
+Tensor make_sinusoids(int64_t length, int64_t dim, Device device) {
+  std::vector<real> table(static_cast<size_t>(length * dim));
+  const int64_t half = (dim + 1) / 2;
+  for (int64_t place = 0; place < length; ++place) {
+    for (int64_t c = 0; c < dim; ++c) {
+      const int64_t pair = c % half;
+      const double wavelength =
+          std::pow(10000.0, static_cast<double>(pair) / static_cast<double>(half));
+      const double angle = static_cast<double>(place) / wavelength;
+      table[static_cast<size_t>(place * dim + c)] =
+          static_cast<real>(c < half ? std::sin(angle) : std::cos(angle));
+    }
+  }
+  return Tensor::from(table, {length, dim}, device);
+}
+
+}  // namespace
+
+Variable Positions::operator()(Tape& tape, const Variable& x, const Tensor& places,
+                               int64_t longest) const {
+  check(longest <= limit_,
+        "a sentence of {} tokens is longer than the {} learned positions (max_positions)", longest,
+        limit_);
+  if (table_.exists()) return add(tape, x, gather_rows(tape, *table_, places));
+  if (!sinusoids_.defined() || sinusoids_.rows() < longest) {
+    const auto length = std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(longest, 128)));
+    sinusoids_ = make_sinusoids(static_cast<int64_t>(length), dim_, x.value().device());
+  }
+  return add(tape, x, gather_rows(tape, Variable(sinusoids_), places));
+}
+
+}  // namespace dragoman

@@ -1,0 +1,73 @@
+// The layers that every architecture is made of. A layer holds its parameters and nothing of a
+// batch; calling it adds to a tape.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "nn/packing.h"
+#include "nn/parameters.h"
+#include "ops/ops.h"
+
+namespace dragoman {
+
+/// x W^T + b: [n, in] -> [n, out].
+class Linear {
+ public:
+  Linear() = default;
+  /// `parts` matrices of `in` columns stacked in one, such as gates; `out` is the rows of all.
+  Linear(const Scope& scope, int64_t in, int64_t out, bool bias = true, int64_t parts = 1);
+  Variable operator()(Tape& tape, const Variable& x) const;
+
+ private:
+  Parameter weight_;
+  Parameter bias_;
+};
+
+/// Layer normalisation, or that of the root mean square, with a trained gain (and bias).
+class Normalization {
+ public:
+  enum class Kind { kLayerNorm, kRmsNorm };
+  Normalization() = default;
+  Normalization(const Scope& scope, int64_t dim, Kind kind = Kind::kLayerNorm);
+  Variable operator()(Tape& tape, const Variable& x) const;
+
+ private:
+  Kind kind_ = Kind::kLayerNorm;
+  Parameter gain_;
+  Parameter bias_;
+};
+
+/// "layer_norm" or "rms_norm".
+Normalization::Kind normalization_kind(const std::string& name);
+
+/// An activation by its name: relu, gelu, silu, or the gated glu, swiglu, geglu, which halve the
+/// columns.
+Variable activate(Tape& tape, const std::string& name, const Variable& x);
+/// Whether the activation `name` takes twice the columns that it gives.
+bool is_gated(const std::string& name);
+
+/// Adds to each token a vector that tells its place in the sentence: the sines and cosines of
+/// Vaswani et al. 2017, section 3.5 (the sines in the first half of the columns, the cosines in the
+/// second), or trained vectors.
+class Positions {
+ public:
+  Positions() = default;
+  /// Sinusoidal: any length.
+  explicit Positions(int64_t dim) : dim_(dim) {}
+  /// Trained: places 0 to `longest` - 1.
+  Positions(const Scope& scope, int64_t dim, int64_t longest);
+
+  /// x [n, dim]; `places` is int32 [n], all below `longest`.
+  Variable operator()(Tape& tape, const Variable& x, const Tensor& places, int64_t longest) const;
+  /// The longest sentence.
+  int64_t limit() const { return limit_; }
+
+ private:
+  int64_t dim_ = 0;
+  int64_t limit_ = 1 << 20;
+  Parameter table_;
+  mutable Tensor sinusoids_;  // grows with the longest sentence seen
+};
+
+}  // namespace dragoman

@@ -1,0 +1,71 @@
+#include "nn/packing.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace dragoman {
+
+Packing pack(std::span<const int32_t> bounds, Device device) {
+  check(!bounds.empty() && bounds.front() == 0, "a packing begins at row 0");
+  Packing packing;
+  packing.bounds.assign(bounds.begin(), bounds.end());
+  std::vector<int32_t> positions;
+  positions.reserve(static_cast<size_t>(bounds.back()));
+  for (int64_t s = 0; s < packing.sentences(); ++s) {
+    const int64_t length = packing.length(s);
+    check(length > 0, "sentence {} of a batch is empty", s);
+    packing.longest = std::max(packing.longest, length);
+    for (int32_t place = 0; place < length; ++place) positions.push_back(place);
+  }
+  packing.offsets = Tensor::from(bounds, {static_cast<int64_t>(bounds.size())}, device);
+  packing.positions = Tensor::from(positions, {packing.tokens()}, device);
+  return packing;
+}
+
+TimeOrder time_order(const Packing& packing, bool backwards) {
+  const auto sentences = static_cast<size_t>(packing.sentences());
+  std::vector<int32_t> by_length(sentences);
+  std::iota(by_length.begin(), by_length.end(), 0);
+  std::stable_sort(by_length.begin(), by_length.end(),
+                   [&](int32_t a, int32_t b) { return packing.length(a) > packing.length(b); });
+  TimeOrder order;
+  std::vector<int32_t> rows, places(static_cast<size_t>(packing.tokens())), ranks(sentences);
+  rows.reserve(places.size());
+  size_t active = sentences;
+  for (int64_t t = 0; t < packing.longest; ++t) {
+    while (active > 0 && packing.length(by_length[active - 1]) <= t) --active;
+    order.sizes.push_back(static_cast<int64_t>(active));
+    for (size_t rank = 0; rank < active; ++rank) {
+      const auto s = static_cast<size_t>(by_length[rank]);
+      const int64_t row = backwards ? packing.bounds[s + 1] - 1 - t : packing.bounds[s] + t;
+      places[static_cast<size_t>(row)] = static_cast<int32_t>(rows.size());
+      rows.push_back(static_cast<int32_t>(row));
+    }
+  }
+  for (size_t rank = 0; rank < sentences; ++rank) {
+    ranks[static_cast<size_t>(by_length[rank])] = static_cast<int32_t>(rank);
+  }
+  const Device device = packing.offsets.device();
+  order.rows = Tensor::from(rows, {packing.tokens()}, device);
+  order.places = Tensor::from(places, {packing.tokens()}, device);
+  order.ranks = Tensor::from(ranks, {packing.sentences()}, device);
+  return order;
+}
+
+Tensor iota(int64_t n, Device device) {
+  std::vector<int32_t> values(static_cast<size_t>(n));
+  std::iota(values.begin(), values.end(), 0);
+  return Tensor::from(values, {n}, device);
+}
+
+AttentionLayout self_layout(const Packing& packing) { return cross_layout(packing, packing); }
+
+AttentionLayout cross_layout(const Packing& queries, const Packing& memory) {
+  check(queries.sentences() == memory.sentences(), "{} sentences cannot attend to {} memories",
+        queries.sentences(), memory.sentences());
+  return {.query_offsets = queries.offsets,
+          .key_offsets = memory.offsets,
+          .longest_key = memory.longest};
+}
+
+}  // namespace dragoman

@@ -1,0 +1,68 @@
+#include "nn/recurrent.h"
+
+namespace dragoman {
+
+RecurrentState first_rows(Tape& tape, const RecurrentState& state, int64_t n) {
+  if (state.hidden.rows() == n) return state;
+  return {slice_rows(tape, state.hidden, 0, n),
+          state.cell.defined() ? slice_rows(tape, state.cell, 0, n) : Variable()};
+}
+
+RecurrentState gather(Tape& tape, const RecurrentState& state, const Tensor& index) {
+  return {gather_rows(tape, state.hidden, index),
+          state.cell.defined() ? gather_rows(tape, state.cell, index) : Variable()};
+}
+
+RecurrentCell::RecurrentCell(const Scope& scope, Kind kind, int64_t dim, bool layer_norm)
+    : kind_(kind), dim_(dim), layer_norm_(layer_norm) {
+  from_state_ = Linear(scope / "from_state", dim, gate_width(), true, gates());
+  if (layer_norm) {
+    input_norm_ = Normalization(scope / "input_norm", gate_width());
+    state_norm_ = Normalization(scope / "state_norm", gate_width());
+  }
+}
+
+RecurrentState RecurrentCell::zero_state(int64_t n, Device device) const {
+  const Variable zeros(Tensor::zeros({n, dim_}, DType::kReal, device));
+  return {zeros, kind_ == Kind::kLstm ? zeros : Variable()};
+}
+
+RecurrentState RecurrentCell::step(Tape& tape, const Variable& from_input,
+                                   const RecurrentState& state) const {
+  Variable inputs = from_input;
+  Variable recurrent = from_state_(tape, state.hidden);
+  if (layer_norm_) {
+    inputs = input_norm_(tape, inputs);
+    recurrent = state_norm_(tape, recurrent);
+  }
+  if (kind_ == Kind::kGru) return {gru_cell(tape, inputs, recurrent, state.hidden), {}};
+  const LstmState next = lstm_cell(tape, inputs, recurrent, state.cell);
+  return {next.hidden, next.cell};
+}
+
+RecurrentCell::Kind cell_kind(const std::string& name) {
+  if (name == "gru") return RecurrentCell::Kind::kGru;
+  check(name == "lstm", "'{}' is no recurrent cell", name);
+  return RecurrentCell::Kind::kLstm;
+}
+
+RecurrentLayer::RecurrentLayer(const Scope& scope, RecurrentCell::Kind kind, int64_t in,
+                               int64_t dim, bool layer_norm, bool backwards)
+    : cell_(scope, kind, dim, layer_norm),
+      from_input_(cell_.input_layer(scope / "from_input", in, true)),
+      backwards_(backwards) {}
+
+Variable RecurrentLayer::operator()(Tape& tape, const Variable& x, const TimeOrder& order) const {
+  const Variable inputs = from_input_(tape, gather_rows(tape, x, order.rows));
+  const std::vector<Variable> steps = split_rows(tape, inputs, order.sizes);
+  RecurrentState state = cell_.zero_state(order.sizes[0], x.value().device());
+  std::vector<Variable> hidden;
+  hidden.reserve(steps.size());
+  for (size_t t = 0; t < steps.size(); ++t) {
+    state = cell_.step(tape, steps[t], first_rows(tape, state, order.sizes[t]));
+    hidden.push_back(state.hidden);
+  }
+  return gather_rows(tape, concat_rows(tape, hidden), order.places);
+}
+
+}  // namespace dragoman

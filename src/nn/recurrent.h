@@ -1,0 +1,72 @@
+// Recurrent layers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nn/layers.h"
+
+namespace dragoman {
+
+/// What a recurrent layer carries from step to step.
+struct RecurrentState {
+  Variable hidden;  ///< [n, dim]
+  Variable cell;    ///< [n, dim]; LSTM only.
+};
+
+/// The first n rows of a state: the sentences that are not at their end.
+RecurrentState first_rows(Tape& tape, const RecurrentState& state, int64_t n);
+/// The rows index[i] of a state, for translating.
+RecurrentState gather(Tape& tape, const RecurrentState& state, const Tensor& index);
+
+/// One layer of a GRU or an LSTM, without its inputs' products: these run over all steps at once
+/// where the inputs are known, and are given to `step` as sums [n, gates * dim].
+class RecurrentCell {
+ public:
+  enum class Kind { kGru, kLstm };
+  RecurrentCell() = default;
+  /// With `layer_norm`, the sums from the input and those from the state are each normalised (Ba et
+  /// al. 2016, equations 20 and following).
+  RecurrentCell(const Scope& scope, Kind kind, int64_t dim, bool layer_norm);
+
+  /// Sums that `step` wants a row of: 3 * dim or 4 * dim.
+  int64_t gate_width() const { return gates() * dim_; }
+  int64_t gates() const { return kind_ == Kind::kGru ? 3 : 4; }
+  /// The product for an input of the width `in`.
+  Linear input_layer(const Scope& scope, int64_t in, bool bias) const {
+    return Linear(scope, in, gate_width(), bias, gates());
+  }
+  RecurrentState zero_state(int64_t n, Device device) const;
+  RecurrentState step(Tape& tape, const Variable& from_input, const RecurrentState& state) const;
+
+ private:
+  Kind kind_ = Kind::kGru;
+  int64_t dim_ = 0;
+  Linear from_state_;
+  bool layer_norm_ = false;
+  Normalization input_norm_;
+  Normalization state_norm_;
+};
+
+/// "gru" or "lstm".
+RecurrentCell::Kind cell_kind(const std::string& name);
+
+/// One direction of one layer over whole sentences.
+class RecurrentLayer {
+ public:
+  RecurrentLayer() = default;
+  RecurrentLayer(const Scope& scope, RecurrentCell::Kind kind, int64_t in, int64_t dim,
+                 bool layer_norm, bool backwards);
+
+  /// x [tokens, in] -> [tokens, dim], both packed. `order` must be of this layer's direction.
+  Variable operator()(Tape& tape, const Variable& x, const TimeOrder& order) const;
+  bool backwards() const { return backwards_; }
+
+ private:
+  RecurrentCell cell_;
+  Linear from_input_;
+  bool backwards_ = false;
+};
+
+}  // namespace dragoman

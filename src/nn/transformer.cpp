@@ -1,0 +1,97 @@
+#include "nn/transformer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace dragoman {
+namespace {
+
+real attention_scale(int64_t dim, int64_t heads) {
+  return static_cast<real>(1 / std::sqrt(static_cast<double>(dim / heads)));
+}
+
+}  // namespace
+
+Residual::Residual(const Scope& scope, const BlockOptions& options)
+    : norm_(scope / "norm", options.dim, options.normalization),
+      pre_norm_(options.pre_norm),
+      dropout_(options.dropout) {}
+
+void KeyValueCache::append(const Tensor& key_values) {
+  const int64_t added = key_values.rows();
+  if (!storage_.defined() || used_ + added > storage_.rows()) {
+    // Doubling keeps the copies to one an element on average.
+    const int64_t capacity = std::max(2 * used_, 16 * added);
+    Tensor larger =
+        Tensor::empty({capacity, key_values.columns()}, DType::kReal, key_values.device());
+    if (used_ > 0) larger.slice_rows(0, used_).copy_from(rows());
+    storage_ = larger;
+  }
+  storage_.slice_rows(used_, used_ + added).copy_from(key_values);
+  used_ += added;
+}
+
+SelfAttention::SelfAttention(const Scope& scope, const BlockOptions& options)
+    : query_key_value_(scope / "query_key_value", options.dim, 3 * options.dim),
+      output_(scope / "output", options.dim, options.dim),
+      dim_(options.dim),
+      heads_(options.heads),
+      dropout_(options.attention_dropout) {}
+
+AttentionOptions SelfAttention::options() const {
+  return {.heads = heads_, .scale = attention_scale(dim_, heads_), .dropout = dropout_};
+}
+
+Variable SelfAttention::operator()(Tape& tape, const Variable& x, const AttentionLayout& layout,
+                                   bool causal) const {
+  const Variable all = query_key_value_(tape, x);
+  AttentionOptions chosen = options();
+  chosen.causal = causal;
+  return output_(tape, attention(tape, {all, 0, dim_}, {all, dim_, dim_}, {all, 2 * dim_, dim_},
+                                 layout, chosen));
+}
+
+Variable SelfAttention::step(Tape& tape, const Variable& x, KeyValueCache& cache,
+                             const AttentionLayout& layout) const {
+  const Variable all = query_key_value_(tape, x);
+  cache.append(slice_columns(tape, all, dim_, 2 * dim_).value());
+  const Variable rows(cache.rows());
+  return output_(tape, attention(tape, {all, 0, dim_}, {rows, 0, dim_}, {rows, dim_, dim_}, layout,
+                                 options()));
+}
+
+CrossAttention::CrossAttention(const Scope& scope, const BlockOptions& options, int64_t memory_dim)
+    : query_(scope / "query", options.dim, options.dim),
+      key_value_(scope / "key_value", memory_dim, 2 * options.dim, true, 2),
+      output_(scope / "output", options.dim, options.dim),
+      dim_(options.dim),
+      heads_(options.heads),
+      dropout_(options.attention_dropout) {}
+
+Variable CrossAttention::prepare(Tape& tape, const Variable& memory) const {
+  return key_value_(tape, memory);
+}
+
+Variable CrossAttention::operator()(Tape& tape, const Variable& x, const Variable& prepared,
+                                    const AttentionLayout& layout, Tensor* weights) const {
+  const AttentionOptions options{.heads = heads_,
+                                 .scale = attention_scale(dim_, heads_),
+                                 .dropout = dropout_,
+                                 .weights = weights};
+  return output_(tape, attention(tape, query_(tape, x), {prepared, 0, dim_}, {prepared, dim_, dim_},
+                                 layout, options));
+}
+
+FeedForward::FeedForward(const Scope& scope, const BlockOptions& options)
+    : in_(scope / "in", options.dim, (is_gated(options.activation) ? 2 : 1) * options.ffn_dim, true,
+          is_gated(options.activation) ? 2 : 1),
+      out_(scope / "out", options.ffn_dim, options.dim),
+      activation_(options.activation),
+      dropout_(options.activation_dropout) {}
+
+Variable FeedForward::operator()(Tape& tape, const Variable& x) const {
+  const Variable inner = activate(tape, activation_, in_(tape, x));
+  return out_(tape, dropout(tape, inner, dropout_));
+}
+
+}  // namespace dragoman

@@ -1,0 +1,120 @@
+// The blocks of the transformer (Vaswani et al. 2017): attention and feed-forward, each with its
+// residual sum, dropout and normalisation.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nn/layers.h"
+
+namespace dragoman {
+
+/// What the blocks of a stack have in common.
+struct BlockOptions {
+  int64_t dim = 256;
+  int64_t heads = 4;
+  int64_t ffn_dim = 1024;
+  bool pre_norm =
+      true;  ///< Normalise what enters a block (Xiong et al. 2020), or the residual sum.
+  Normalization::Kind normalization = Normalization::Kind::kLayerNorm;
+  std::string activation = "relu";
+  real dropout = 0;             ///< Of what a block adds.
+  real attention_dropout = 0;   ///< Of the attention weights.
+  real activation_dropout = 0;  ///< Inside the feed-forward block.
+};
+
+/// The frame around every block: x + dropout(f(norm(x))), or norm(x + dropout(f(x))).
+class Residual {
+ public:
+  Residual() = default;
+  Residual(const Scope& scope, const BlockOptions& options);
+
+  template <class F>
+  Variable operator()(Tape& tape, const Variable& x, F block) const {
+    const Variable inner = block(pre_norm_ ? norm_(tape, x) : x);
+    const Variable sum = add(tape, x, dragoman::dropout(tape, inner, dropout_));
+    return pre_norm_ ? sum : norm_(tape, sum);
+  }
+
+ private:
+  Normalization norm_;
+  bool pre_norm_ = true;
+  real dropout_ = 0;
+};
+
+/// Keys and values of the tokens that hypotheses have had so far. A hypothesis is a list of row
+/// numbers, so that putting hypotheses in another order copies lists and no keys.
+class KeyValueCache {
+ public:
+  /// Adds one row for each hypothesis: [hypotheses, 2 * dim].
+  void append(const Tensor& key_values);
+
+  /// All rows, for use with the list that `DecoderHistory` keeps.
+  Tensor rows() const { return storage_.slice_rows(0, used_); }
+
+ private:
+  Tensor storage_;
+  int64_t used_ = 0;
+};
+
+/// Multi-head self-attention; queries, keys and values come from one product.
+class SelfAttention {
+ public:
+  SelfAttention() = default;
+  SelfAttention(const Scope& scope, const BlockOptions& options);
+
+  /// Every token of a batch at once.
+  Variable operator()(Tape& tape, const Variable& x, const AttentionLayout& layout,
+                      bool causal) const;
+  /// The next token of each hypothesis, after those in the cache, which it joins. The layout names
+  /// the rows of the cache that each sees, the new one included.
+  Variable step(Tape& tape, const Variable& x, KeyValueCache& cache,
+                const AttentionLayout& layout) const;
+
+ private:
+  AttentionOptions options() const;
+
+  Linear query_key_value_;
+  Linear output_;
+  int64_t dim_ = 0;
+  int64_t heads_ = 1;
+  real dropout_ = 0;
+};
+
+/// Multi-head attention to the memory.
+class CrossAttention {
+ public:
+  CrossAttention() = default;
+  CrossAttention(const Scope& scope, const BlockOptions& options, int64_t memory_dim);
+
+  /// Keys and values of the memory, [memory tokens, 2 * dim]: once for all steps.
+  Variable prepare(Tape& tape, const Variable& memory) const;
+  /// `weights`, if not null, receives [queries, heads, longest].
+  Variable operator()(Tape& tape, const Variable& x, const Variable& prepared,
+                      const AttentionLayout& layout, Tensor* weights = nullptr) const;
+
+ private:
+  Linear query_;
+  Linear key_value_;
+  Linear output_;
+  int64_t dim_ = 0;
+  int64_t heads_ = 1;
+  real dropout_ = 0;
+};
+
+/// activation(x W1 + b1) W2 + b2 (ibid., equation 2), with a gated activation if asked for.
+class FeedForward {
+ public:
+  FeedForward() = default;
+  FeedForward(const Scope& scope, const BlockOptions& options);
+  Variable operator()(Tape& tape, const Variable& x) const;
+
+ private:
+  Linear in_;
+  Linear out_;
+  std::string activation_;
+  real dropout_ = 0;
+};
+
+}  // namespace dragoman

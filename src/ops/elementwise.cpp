@@ -1,0 +1,235 @@
+// Operations on each element by itself. A unary operation is a functor: f is its value, df its
+// derivative from the input x and the value y.
+#include "core/math.h"
+#include "ops/checks.h"
+#include "ops/ops.h"
+#include "tensor/launch.h"
+
+namespace dragoman {
+namespace {
+
+template <class F>
+Variable unary(Tape& tape, std::string_view name, const Variable& x) {
+  Tensor y = empty_like(x.value());
+  launch::map(
+      y.device(), y.size(),
+      [in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = F::f(in[i]); });
+  return tape.record(name, y, {x}, [=](Tensor& dy) {
+    const GradientWriter dx = x.gradient();
+    launch::map(y.device(), y.size(),
+                [=, in = x.data(), out = y.data(), d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
+                  dx(i, d[i] * F::df(in[i], out[i]));
+                });
+  });
+}
+
+struct Relu {
+  DRAGOMAN_HOST_DEVICE static real f(real x) { return x < 0 ? real{0} : x; }
+  DRAGOMAN_HOST_DEVICE static real df(real, real y) { return y > 0 ? real{1} : real{0}; }
+};
+
+struct Gelu {
+  DRAGOMAN_HOST_DEVICE static real cumulative(real x) {
+    return real(0.5) * (1 + erf_of(x * real(0.70710678118654752)));
+  }
+  DRAGOMAN_HOST_DEVICE static real f(real x) { return x * cumulative(x); }
+  DRAGOMAN_HOST_DEVICE static real df(real x, real) {
+    return cumulative(x) + x * real(0.39894228040143268) * exp_of(real(-0.5) * x * x);
+  }
+};
+
+struct Sigmoid {
+  DRAGOMAN_HOST_DEVICE static real f(real x) { return sigmoid_of(x); }
+  DRAGOMAN_HOST_DEVICE static real df(real, real y) { return y * (1 - y); }
+};
+
+struct Silu {
+  DRAGOMAN_HOST_DEVICE static real f(real x) { return x * sigmoid_of(x); }
+  DRAGOMAN_HOST_DEVICE static real df(real x, real) {
+    const real s = sigmoid_of(x);
+    return s * (1 + x * (1 - s));
+  }
+};
+
+struct Tanh {
+  DRAGOMAN_HOST_DEVICE static real f(real x) { return tanh_of(x); }
+  DRAGOMAN_HOST_DEVICE static real df(real, real y) { return 1 - y * y; }
+};
+
+// The gated units: Gate is the functor of the gate's activation.
+template <class Gate>
+Variable gated(Tape& tape, std::string_view name, const Variable& x) {
+  check(x.columns() % 2 == 0, "{}: values and gates need an even number of columns, not {}", name,
+        to_string(x.shape()));
+  const int64_t n = x.rows(), d = x.columns() / 2;
+  Tensor y = Tensor::empty({n, d}, DType::kReal, x.value().device());
+  launch::rows(y.device(), n, d,
+               [=, in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+                 const real* value = in + row * 2 * d;
+                 lane.each(d,
+                           [=](int64_t c) { out[row * d + c] = value[c] * Gate::f(value[d + c]); });
+               });
+  return tape.record(name, y, {x}, [=](Tensor& dy) {
+    const GradientWriter dx = x.gradient();
+    launch::rows(
+        dy.device(), n, d,
+        [=, in = x.data(), d_out = dy.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+          const real* value = in + row * 2 * d;
+          lane.each(d, [=](int64_t c) {
+            const real gate = value[d + c], g = d_out[row * d + c];
+            const real opened = Gate::f(gate);
+            dx(row * 2 * d + c, g * opened);
+            dx(row * 2 * d + d + c, g * value[c] * Gate::df(gate, opened));
+          });
+        });
+  });
+}
+
+}  // namespace
+
+Variable add(Tape& tape, const Variable& a, const Variable& b) {
+  check_same_shape("add", a, b);
+  Tensor y = empty_like(a.value());
+  launch::map(y.device(), y.size(),
+              [p = a.data(), q = b.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
+                out[i] = p[i] + q[i];
+              });
+  return tape.record("add", y, {a, b}, [=](Tensor& dy) {
+    a.add_gradient(b.needs_gradient() ? dy : std::move(dy));
+    // Whoever comes last may take dy's memory; the first copied it, since two held it.
+    if (b.needs_gradient()) b.add_gradient(std::move(dy));
+  });
+}
+
+Variable subtract(Tape& tape, const Variable& a, const Variable& b) {
+  check_same_shape("subtract", a, b);
+  Tensor y = empty_like(a.value());
+  launch::map(y.device(), y.size(),
+              [p = a.data(), q = b.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
+                out[i] = p[i] - q[i];
+              });
+  return tape.record("subtract", y, {a, b}, [=](Tensor& dy) {
+    if (const GradientWriter db = b.gradient()) {
+      launch::map(dy.device(), dy.size(),
+                  [=, d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { db(i, -d[i]); });
+    }
+    a.add_gradient(std::move(dy));
+  });
+}
+
+Variable multiply(Tape& tape, const Variable& a, const Variable& b) {
+  check_same_shape("multiply", a, b);
+  Tensor y = empty_like(a.value());
+  launch::map(y.device(), y.size(),
+              [p = a.data(), q = b.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
+                out[i] = p[i] * q[i];
+              });
+  return tape.record("multiply", y, {a, b}, [=](Tensor& dy) {
+    // One after the other: a and b may be the same variable.
+    if (const GradientWriter da = a.gradient()) {
+      launch::map(
+          dy.device(), dy.size(),
+          [=, d = dy.data(), q = b.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { da(i, d[i] * q[i]); });
+    }
+    if (const GradientWriter db = b.gradient()) {
+      launch::map(
+          dy.device(), dy.size(),
+          [=, d = dy.data(), p = a.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { db(i, d[i] * p[i]); });
+    }
+  });
+}
+
+Variable scale(Tape& tape, const Variable& x, real factor) {
+  Tensor y = empty_like(x.value());
+  launch::map(y.device(), y.size(),
+              [=, in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
+                out[i] = factor * in[i];
+              });
+  return tape.record("scale", y, {x}, [=](Tensor& dy) {
+    const GradientWriter dx = x.gradient();
+    launch::map(dy.device(), dy.size(),
+                [=, d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(i, factor * d[i]); });
+  });
+}
+
+Variable add_bias(Tape& tape, const Variable& x, const Variable& bias) {
+  check_columns("add_bias", "the bias", bias, x.columns());
+  const int64_t d = x.columns();
+  Tensor y = empty_like(x.value());
+  launch::rows(y.device(), x.rows(), d,
+               [=, in = x.data(), b = bias.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(
+                   Lane lane, int64_t row) {
+                 lane.each(d, [=](int64_t c) { out[row * d + c] = in[row * d + c] + b[c]; });
+               });
+  return tape.record("add_bias", y, {x, bias}, [=](Tensor& dy) {
+    if (const GradientWriter db = bias.gradient()) {
+      launch::sum_rows(dy.device(), dy.rows(), d, db.data(), db.accumulate(),
+                       [=, g = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
+                         return g[row * d + c];
+                       });
+    }
+    x.add_gradient(std::move(dy));
+  });
+}
+
+Variable sum(Tape& tape, const Variable& x) {
+  Tensor y = Tensor::empty({1}, DType::kReal, x.value().device());
+  launch::rows(y.device(), 1, x.value().size(),
+               [n = x.value().size(), in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(
+                   Lane lane, int64_t) { out[0] = lane.sum(n, [=](int64_t i) { return in[i]; }); });
+  return tape.record("sum", y, {x}, [=](Tensor& dy) {
+    const GradientWriter dx = x.gradient();
+    launch::map(dy.device(), x.value().size(),
+                [=, d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(i, d[0]); });
+  });
+}
+
+Variable relu(Tape& tape, const Variable& x) { return unary<Relu>(tape, "relu", x); }
+Variable gelu(Tape& tape, const Variable& x) { return unary<Gelu>(tape, "gelu", x); }
+Variable silu(Tape& tape, const Variable& x) { return unary<Silu>(tape, "silu", x); }
+Variable tanh(Tape& tape, const Variable& x) { return unary<Tanh>(tape, "tanh", x); }
+Variable sigmoid(Tape& tape, const Variable& x) { return unary<Sigmoid>(tape, "sigmoid", x); }
+
+Variable glu(Tape& tape, const Variable& x) { return gated<Sigmoid>(tape, "glu", x); }
+Variable swiglu(Tape& tape, const Variable& x) { return gated<Silu>(tape, "swiglu", x); }
+Variable geglu(Tape& tape, const Variable& x) { return gated<Gelu>(tape, "geglu", x); }
+
+Variable maxout(Tape& tape, const Variable& x) {
+  check(x.columns() % 2 == 0, "maxout: pairs need an even number of columns, not {}",
+        to_string(x.shape()));
+  Tensor y = Tensor::empty({x.rows(), x.columns() / 2}, DType::kReal, x.value().device());
+  launch::map(y.device(), y.size(),
+              [in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
+                out[i] = in[2 * i] >= in[2 * i + 1] ? in[2 * i] : in[2 * i + 1];
+              });
+  return tape.record("maxout", y, {x}, [=](Tensor& dy) {
+    const GradientWriter dx = x.gradient();
+    launch::map(dy.device(), dy.size(),
+                [=, in = x.data(), d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
+                  const bool first = in[2 * i] >= in[2 * i + 1];
+                  dx(2 * i, first ? d[i] : 0);
+                  dx(2 * i + 1, first ? 0 : d[i]);
+                });
+  });
+}
+
+Variable dropout(Tape& tape, const Variable& x, real probability) {
+  check(probability >= 0 && probability < 1, "dropout: the probability {} is not in [0, 1)",
+        probability);
+  if (!tape.training() || probability == 0) return x;
+  const RandomKey key = tape.next_random_key();
+  const Dropout mask(probability);
+  Tensor y = empty_like(x.value());
+  launch::map_random(y.device(), y.size(), key,
+                     [=, in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(
+                         int64_t i, uint32_t word) { out[i] = in[i] * mask.factor(word); });
+  return tape.record("dropout", y, {x}, [=](Tensor& dy) {
+    const GradientWriter dx = x.gradient();
+    launch::map_random(dy.device(), dy.size(), key,
+                       [=, d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i, uint32_t word) {
+                         dx(i, d[i] * mask.factor(word));
+                       });
+  });
+}
+
+}  // namespace dragoman

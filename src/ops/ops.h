@@ -1,0 +1,185 @@
+// Every operation of the engine: what it computes from what. Each is differentiable in all its
+// Variable arguments; each is one row of the table in tests/op_cases.cpp.
+//
+// Matrices are [rows, columns]. "Rows" are mostly the tokens of a batch, whose sentences lie end to
+// end without padding. A shape that does not fit throws an Error that begins with the operation.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "autograd/tape.h"
+
+namespace dragoman {
+
+// Arithmetic (elementwise.cpp) --------------------------------------------------------------------
+
+/// a + b, same shapes.
+Variable add(Tape& tape, const Variable& a, const Variable& b);
+/// a - b, same shapes.
+Variable subtract(Tape& tape, const Variable& a, const Variable& b);
+/// a * b, element by element.
+Variable multiply(Tape& tape, const Variable& a, const Variable& b);
+/// x * factor.
+Variable scale(Tape& tape, const Variable& x, real factor);
+/// x [n, d] + bias [d] in every row.
+Variable add_bias(Tape& tape, const Variable& x, const Variable& bias);
+/// The sum of all elements, [1].
+Variable sum(Tape& tape, const Variable& x);
+
+/// max(x, 0).
+Variable relu(Tape& tape, const Variable& x);
+/// x Phi(x), with the normal distribution function (Hendrycks and Gimpel 2016), exact.
+Variable gelu(Tape& tape, const Variable& x);
+/// x sigmoid(x) (Elfwing et al. 2017).
+Variable silu(Tape& tape, const Variable& x);
+Variable tanh(Tape& tape, const Variable& x);
+Variable sigmoid(Tape& tape, const Variable& x);
+
+/// The gated linear units of Shazeer 2020: x [n, 2d] holds values and gates side by side; the
+/// result is value * f(gate), [n, d], with f = sigmoid.
+Variable glu(Tape& tape, const Variable& x);
+/// The same with f = silu.
+Variable swiglu(Tape& tape, const Variable& x);
+/// The same with f = gelu.
+Variable geglu(Tape& tape, const Variable& x);
+/// The larger of each two neighbours: x [n, 2d] -> [n, d] (Goodfellow et al. 2013; Bahdanau et al.
+/// 2015, appendix A.2.2). Of two equals the first gets the gradient.
+Variable maxout(Tape& tape, const Variable& x);
+
+/// Zeroes each element with probability `probability` and divides the others by 1 - probability
+/// while the tape is training; the identity otherwise. 0 <= probability < 1.
+Variable dropout(Tape& tape, const Variable& x, real probability);
+
+// Shapes (shape.cpp) ------------------------------------------------------------------------------
+
+/// Matrices of the same number of rows, side by side.
+Variable concat_columns(Tape& tape, const std::vector<Variable>& parts);
+/// The columns [begin, begin + count).
+Variable slice_columns(Tape& tape, const Variable& x, int64_t begin, int64_t count);
+/// Matrices of the same number of columns, one below the other.
+Variable concat_rows(Tape& tape, const std::vector<Variable>& parts);
+/// The rows [begin, end), as a view.
+Variable slice_rows(Tape& tape, const Variable& x, int64_t begin, int64_t end);
+/// Consecutive blocks of `sizes` rows, as views; the sizes sum to x's rows.
+std::vector<Variable> split_rows(Tape& tape, const Variable& x, const std::vector<int64_t>& sizes);
+/// y[i] = x[index[i]]; index is int32 [n]. A negative index gives a row of zeros.
+Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index);
+/// y [rows, d] with y[index[i]] += x[i], and zero elsewhere. A negative index is left out.
+Variable scatter_rows(Tape& tape, const Variable& x, const Tensor& index, int64_t rows);
+/// The mean over each group of consecutive rows: x [n, d], offsets int32 [groups + 1] -> [groups,
+/// d]. Groups must not be empty.
+Variable mean_rows(Tape& tape, const Variable& x, const Tensor& offsets);
+
+// Products (linear.cpp) ---------------------------------------------------------------------------
+
+/// op(a) op(b).
+Variable matmul(Tape& tape, const Variable& a, const Variable& b, bool transpose_a = false,
+                bool transpose_b = false);
+/// x weight^T + bias: x [n, in], weight [out, in], bias [out] or undefined -> [n, out].
+Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias = {});
+
+// Normalisation (norm.cpp) ------------------------------------------------------------------------
+
+/// gain * (x - mean) / sqrt(variance + epsilon) + bias over each row (Ba et al. 2016); gain and
+/// bias are [d].
+Variable layer_norm(Tape& tape, const Variable& x, const Variable& gain, const Variable& bias,
+                    real epsilon);
+/// gain * x / sqrt(mean(x^2) + epsilon) over each row (Zhang and Sennrich 2019).
+Variable rms_norm(Tape& tape, const Variable& x, const Variable& gain, real epsilon);
+
+// Probabilities (softmax.cpp, loss.cpp) -----------------------------------------------------------
+
+/// softmax over each row's first lengths[row] elements, zero after them; without lengths over all.
+/// lengths is int32 [n], each at least 1.
+Variable softmax(Tape& tape, const Variable& x, const Tensor& lengths = {});
+/// The logarithm of the softmax over the same elements; zero after them.
+Variable log_softmax(Tape& tape, const Variable& x, const Tensor& lengths = {});
+
+/// What cross_entropy gives.
+struct CrossEntropy {
+  Variable loss;             ///< [1]: the smoothed loss summed over the rows, in nats.
+  Tensor log_probabilities;  ///< [n]: log p(target), not smoothed, for perplexity and scores.
+};
+/// Cross-entropy of the softmax of logits [n, classes] against targets int32 [n], with the target
+/// distribution (1 - smoothing) one-hot + smoothing uniform over all classes (Szegedy et al. 2016).
+/// Consumes the logits: their memory becomes their gradient, and no probability is ever stored.
+CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, real smoothing);
+
+// Embedding (embedding.cpp) -----------------------------------------------------------------------
+
+/// factor * table[ids[i]]: table [classes, d], ids int32 [n] -> [n, d].
+Variable embedding(Tape& tape, const Variable& table, const Tensor& ids, real factor = 1);
+
+// Attention (attention.cpp) -----------------------------------------------------------------------
+
+/// Some columns of a matrix, so that one product can make queries, keys and values side by side.
+struct Columns {
+  Columns(const Variable& whole) : matrix(whole), begin(0), count(whole.columns()) {}
+  Columns(const Variable& from, int64_t first, int64_t number)
+      : matrix(from), begin(first), count(number) {}
+  Variable matrix;
+  int64_t begin;
+  int64_t count;
+};
+
+/// Which rows attend to which: query group g, the rows [query_offsets[g], query_offsets[g + 1]),
+/// sees all keys of the segment key_segments[g] (g itself where undefined), which are numbered
+/// [key_offsets[s], key_offsets[s + 1]). The key of number i stands in row key_rows[i] (row i
+/// itself where undefined). All tensors are int32.
+struct AttentionLayout {
+  Tensor query_offsets;
+  Tensor key_offsets;
+  Tensor key_segments = {};
+  Tensor key_rows = {};
+  int64_t longest_key = 0;  ///< The most keys that a segment has.
+
+  int64_t groups() const { return query_offsets.size() - 1; }
+  int64_t segments() const { return key_offsets.size() - 1; }
+};
+
+struct AttentionOptions {
+  int64_t heads = 1;
+  real scale = 1;             ///< Of the products; 1 / sqrt(head_dim) in Vaswani et al. 2017.
+  bool causal = false;        ///< Query i of a group sees its keys 0..i only.
+  real dropout = 0;           ///< Of the weights, while the tape is training.
+  Tensor* weights = nullptr;  ///< If set, receives the weights [queries, heads, longest_key], zero
+                              ///< where there is no key.
+};
+
+/// softmax(scale q k^T) v for each head over the keys of each group (Vaswani et al. 2017, eq. 1):
+/// query [n, heads * head_dim], key [m, heads * head_dim], value [m, heads * value_dim] ->
+/// [n, heads * value_dim]. Memory is linear in the lengths: backward computes the weights again
+/// from one number a query and head. A query that sees no key gives zeros. Gradients want layouts
+/// without key_segments and key_rows.
+Variable attention(Tape& tape, const Columns& query, const Columns& key, const Columns& value,
+                   const AttentionLayout& layout, const AttentionOptions& options);
+
+/// Bahdanau et al. 2015, equations 5 and 6 and appendix A.1.2, each query row a group of its own:
+/// e_ij = weight . tanh(query_i + key_j), a_i = softmax(e_i), context_i = sum_j a_ij value_j;
+/// query [n, a], key [m, a], weight [a], value [m, v] -> [n, v]. `weights`, if not null, receives
+/// [n, longest_key]. layout.query_offsets must have n + 1 elements and is otherwise not read.
+Variable additive_attention(Tape& tape, const Variable& query, const Variable& key,
+                            const Variable& weight, const Variable& value,
+                            const AttentionLayout& layout, Tensor* weights = nullptr);
+
+// Recurrent cells (recurrent.cpp) -----------------------------------------------------------------
+
+/// One step of a GRU (Cho et al. 2014), with the reset gate applied after the product, which lets
+/// one product serve all three gates: r = sigmoid(x_r + h_r), z = sigmoid(x_z + h_z),
+/// c = tanh(x_c + r h_c), h' = (1 - z) c + z h. from_input and from_state are [n, 3d], the parts
+/// r, z, c side by side, biases included; state [n, d] -> [n, d].
+Variable gru_cell(Tape& tape, const Variable& from_input, const Variable& from_state,
+                  const Variable& state);
+
+struct LstmState {
+  Variable hidden;  ///< [n, d]
+  Variable cell;    ///< [n, d]
+};
+/// One step of an LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000):
+/// i, f, o = sigmoid, g = tanh of from_input + from_state, both [n, 4d] with the parts i, f, g, o
+/// side by side; c' = f c + i g, h' = o tanh(c').
+LstmState lstm_cell(Tape& tape, const Variable& from_input, const Variable& from_state,
+                    const Variable& cell);
+
+}  // namespace dragoman

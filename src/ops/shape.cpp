@@ -1,0 +1,195 @@
+// Operations that move rows and columns about and compute nothing.
+#include <numeric>
+
+#include "ops/checks.h"
+#include "ops/ops.h"
+#include "tensor/launch.h"
+
+namespace dragoman {
+namespace {
+
+// to[row, to_begin + c] = from[row, from_begin + c] for `count` columns.
+void copy_columns(const Tensor& from, int64_t from_begin, const Tensor& to, int64_t to_begin,
+                  int64_t count) {
+  const int64_t from_columns = from.columns(), to_columns = to.columns();
+  launch::rows(to.device(), to.rows(), count,
+               [=, in = from.data() + from_begin, out = to.data() + to_begin] DRAGOMAN_HOST_DEVICE(
+                   Lane lane, int64_t row) {
+                 lane.each(count, [=](int64_t c) {
+                   out[row * to_columns + c] = in[row * from_columns + c];
+                 });
+               });
+}
+
+// The same as an addition to a gradient.
+void add_columns(const Tensor& from, int64_t from_begin, const GradientWriter& to, int64_t to_begin,
+                 int64_t to_columns, int64_t count) {
+  const int64_t from_columns = from.columns();
+  launch::rows(from.device(), from.rows(), count,
+               [=, in = from.data() + from_begin] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+                 lane.each(count, [=](int64_t c) {
+                   to(row * to_columns + to_begin + c, in[row * from_columns + c]);
+                 });
+               });
+}
+
+}  // namespace
+
+Variable concat_columns(Tape& tape, const std::vector<Variable>& parts) {
+  check(!parts.empty(), "concat_columns: nothing to put together");
+  int64_t columns = 0;
+  for (const Variable& part : parts) {
+    check(part.rows() == parts[0].rows(), "concat_columns: the shapes {} and {} differ in rows",
+          to_string(parts[0].shape()), to_string(part.shape()));
+    columns += part.columns();
+  }
+  Tensor y = Tensor::empty({parts[0].rows(), columns}, DType::kReal, parts[0].value().device());
+  int64_t begin = 0;
+  for (const Variable& part : parts) {
+    copy_columns(part.value(), 0, y, begin, part.columns());
+    begin += part.columns();
+  }
+  return tape.record("concat_columns", {y}, parts, [parts](std::span<Tensor> dy) {
+    int64_t first = 0;
+    for (const Variable& part : parts) {
+      if (const GradientWriter d = part.gradient()) {
+        add_columns(dy[0], first, d, 0, part.columns(), part.columns());
+      }
+      first += part.columns();
+    }
+  })[0];
+}
+
+Variable slice_columns(Tape& tape, const Variable& x, int64_t begin, int64_t count) {
+  check(begin >= 0 && count > 0 && begin + count <= x.columns(),
+        "slice_columns: {} columns from {} are not in {}", count, begin, to_string(x.shape()));
+  Tensor y = Tensor::empty({x.rows(), count}, DType::kReal, x.value().device());
+  copy_columns(x.value(), begin, y, 0, count);
+  return tape.record("slice_columns", y, {x}, [=](Tensor& dy) {
+    add_columns(dy, 0, x.zeroed_gradient(), begin, x.columns(), count);
+  });
+}
+
+Variable concat_rows(Tape& tape, const std::vector<Variable>& parts) {
+  check(!parts.empty(), "concat_rows: nothing to put together");
+  int64_t rows = 0;
+  for (const Variable& part : parts) {
+    check_columns("concat_rows", "a part", part, parts[0].columns());
+    rows += part.rows();
+  }
+  Tensor y = Tensor::empty({rows, parts[0].columns()}, DType::kReal, parts[0].value().device());
+  int64_t begin = 0;
+  for (const Variable& part : parts) {
+    y.slice_rows(begin, begin + part.rows()).copy_from(part.value());
+    begin += part.rows();
+  }
+  return tape.record("concat_rows", {y}, parts, [parts](std::span<Tensor> dy) {
+    int64_t first = 0;
+    for (const Variable& part : parts) {
+      part.add_gradient(dy[0].slice_rows(first, first + part.rows()));
+      first += part.rows();
+    }
+  })[0];
+}
+
+Variable slice_rows(Tape& tape, const Variable& x, int64_t begin, int64_t end) {
+  check(begin >= 0 && begin <= end && end <= x.rows(),
+        "slice_rows: the rows {} to {} are not in {}", begin, end, to_string(x.shape()));
+  return tape.record("slice_rows", x.value().slice_rows(begin, end), {x}, [=](Tensor& dy) {
+    const GradientWriter dx = x.zeroed_gradient();
+    launch::map(dy.device(), dy.size(),
+                [=, d = dy.data(), offset = begin * x.columns()] DRAGOMAN_HOST_DEVICE(int64_t i) {
+                  dx(offset + i, d[i]);
+                });
+  });
+}
+
+std::vector<Variable> split_rows(Tape& tape, const Variable& x, const std::vector<int64_t>& sizes) {
+  check(std::accumulate(sizes.begin(), sizes.end(), int64_t{0}) == x.rows(),
+        "split_rows: the sizes do not sum to the {} rows of {}", x.rows(), to_string(x.shape()));
+  std::vector<Tensor> parts;
+  int64_t begin = 0;
+  for (const int64_t size : sizes) {
+    parts.push_back(x.value().slice_rows(begin, begin + size));
+    begin += size;
+  }
+  return tape.record("split_rows", std::move(parts), {x}, [=](std::span<Tensor> dy) {
+    const GradientWriter dx = x.gradient();
+    int64_t first = 0;
+    for (size_t part = 0; part < sizes.size(); ++part) {
+      const int64_t offset = first * x.columns(), count = sizes[part] * x.columns();
+      const real* from = dy[part].defined() ? dy[part].data() : nullptr;
+      launch::map(x.value().device(), count, [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+        dx(offset + i, from ? from[i] : real{0});
+      });
+      first += sizes[part];
+    }
+  });
+}
+
+Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index) {
+  check_ids("gather_rows", "the index", index, index.size());
+  const int64_t n = index.size(), d = x.columns();
+  Tensor y = Tensor::empty({n, d}, DType::kReal, x.value().device());
+  launch::rows(
+      y.device(), n, d,
+      [=, in = x.data(), ids = index.data<int32_t>(), out = y.data()] DRAGOMAN_HOST_DEVICE(
+          Lane lane, int64_t row) {
+        const int64_t from = ids[row];
+        lane.each(d, [=](int64_t c) { out[row * d + c] = from >= 0 ? in[from * d + c] : real{0}; });
+      });
+  return tape.record("gather_rows", y, {x}, [=](Tensor& dy) {
+    launch::scatter_add_rows(
+        dy.device(), n, d, index.data<int32_t>(), x.zeroed_gradient().data(),
+        [=, g = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return g[row * d + c]; });
+  });
+}
+
+Variable scatter_rows(Tape& tape, const Variable& x, const Tensor& index, int64_t rows) {
+  check_ids("scatter_rows", "the index", index, x.rows());
+  const int64_t n = x.rows(), d = x.columns();
+  Tensor y = Tensor::zeros({rows, d}, DType::kReal, x.value().device());
+  launch::scatter_add_rows(
+      y.device(), n, d, index.data<int32_t>(), y.data(),
+      [=, in = x.data()] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return in[row * d + c]; });
+  return tape.record("scatter_rows", y, {x}, [=](Tensor& dy) {
+    const GradientWriter dx = x.gradient();
+    launch::rows(dy.device(), n, d,
+                 [=, g = dy.data(), ids = index.data<int32_t>()] DRAGOMAN_HOST_DEVICE(Lane lane,
+                                                                                      int64_t row) {
+                   const int64_t to = ids[row];
+                   lane.each(
+                       d, [=](int64_t c) { dx(row * d + c, to >= 0 ? g[to * d + c] : real{0}); });
+                 });
+  });
+}
+
+Variable mean_rows(Tape& tape, const Variable& x, const Tensor& offsets) {
+  check_ids("mean_rows", "the offsets", offsets, offsets.size());
+  const int64_t groups = offsets.size() - 1, d = x.columns();
+  Tensor y = Tensor::empty({groups, d}, DType::kReal, x.value().device());
+  launch::rows(y.device(), groups, x.value().size() / std::max<int64_t>(groups, 1),
+               [=, in = x.data(), bounds = offsets.data<int32_t>(),
+                out = y.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t group) {
+                 const int64_t begin = bounds[group], end = bounds[group + 1];
+                 const real share = real{1} / static_cast<real>(end - begin);
+                 lane.each(d, [=](int64_t c) { out[group * d + c] = 0; });
+                 for (int64_t row = begin; row < end; ++row) {
+                   lane.each(d, [=](int64_t c) { out[group * d + c] += share * in[row * d + c]; });
+                 }
+               });
+  return tape.record("mean_rows", y, {x}, [=](Tensor& dy) {
+    const GradientWriter dx = x.gradient();
+    launch::rows(dy.device(), groups, x.value().size() / std::max<int64_t>(groups, 1),
+                 [=, g = dy.data(), bounds = offsets.data<int32_t>()] DRAGOMAN_HOST_DEVICE(
+                     Lane lane, int64_t group) {
+                   const int64_t begin = bounds[group], end = bounds[group + 1];
+                   const real share = real{1} / static_cast<real>(end - begin);
+                   for (int64_t row = begin; row < end; ++row) {
+                     lane.each(d, [=](int64_t c) { dx(row * d + c, share * g[group * d + c]); });
+                   }
+                 });
+  });
+}
+
+}  // namespace dragoman

@@ -1,0 +1,95 @@
+#include "tensor/allocator.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/check.h"
+
+namespace dragoman {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+// Sizes are rounded up to an eighth of a power of two: at most 12.5% is lost, and batches of nearly
+// the same size share their buffers.
+size_t size_class(size_t bytes) {
+  if (bytes <= 512) return (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+  const size_t step = std::bit_floor(bytes - 1) / 8;
+  return (bytes + step - 1) / step * step;
+}
+
+}  // namespace
+
+Buffer::~Buffer() { Allocator::of(device_).give_back(data_, bytes_); }
+
+Allocator& Allocator::of(Device device) {
+  // Never destroyed: tensors of static lifetime may give memory back at any moment.
+  static Allocator* const cpu = new Allocator(Device{});
+  check(device == Device{}, "no allocator for device {}", to_string(device));
+  return *cpu;
+}
+
+std::shared_ptr<Buffer> Allocator::allocate(size_t bytes) {
+  const size_t size = size_class(bytes);
+  const std::lock_guard lock(mutex_);
+  void* data = nullptr;
+  if (auto found = cached_.find(size); found != cached_.end() && !found->second.empty()) {
+    data = found->second.back();
+    found->second.pop_back();
+  } else {
+    data = std::aligned_alloc(kAlignment, size);
+    if (data == nullptr) {
+      release_cached_locked();
+      data = std::aligned_alloc(kAlignment, size);
+    }
+    check(data != nullptr,
+          "out of memory: {} bytes were asked for while tensors hold {} (peak {}); lower "
+          "training.batch_tokens or the model's size",
+          size, statistics_.in_use, statistics_.peak);
+    statistics_.reserved += size;
+    ++statistics_.system_calls;
+  }
+  ++statistics_.allocations;
+  statistics_.in_use += size;
+  statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+  if (poison_) std::memset(data, 0xFF, size);
+  return std::make_shared<Buffer>(data, size, device_);
+}
+
+void Allocator::give_back(void* data, size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  cached_[bytes].push_back(data);
+  statistics_.in_use -= bytes;
+}
+
+void Allocator::release_cached_locked() {
+  for (auto& [size, blocks] : cached_) {
+    for (void* data : blocks) std::free(data);
+    statistics_.reserved -= size * blocks.size();
+  }
+  cached_.clear();
+}
+
+void Allocator::release_cached() {
+  const std::lock_guard lock(mutex_);
+  release_cached_locked();
+}
+
+AllocatorStatistics Allocator::statistics() const {
+  const std::lock_guard lock(mutex_);
+  return statistics_;
+}
+
+void Allocator::reset_peak() {
+  const std::lock_guard lock(mutex_);
+  statistics_.peak = statistics_.in_use;
+}
+
+void Allocator::set_poison(bool poison) {
+  const std::lock_guard lock(mutex_);
+  poison_ = poison;
+}
+
+}  // namespace dragoman

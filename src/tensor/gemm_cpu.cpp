@@ -1,0 +1,135 @@
+// oneDNN behind gemm.h. What differs between oneDNN 2.x and 3.x is here and nowhere else: the way
+// a primitive descriptor is made.
+#include <dnnl.hpp>
+#include <list>
+#include <unordered_map>
+
+#include "core/check.h"
+#include "tensor/gemm.h"
+
+namespace dragoman {
+namespace {
+
+// Making a primitive costs about 100 us, oneDNN's own cache some 2 us a hit; packed batches come in
+// hundreds of token counts. Hence a map of our own, which forgets what was used longest ago.
+constexpr size_t kCachedPrimitives = 4096;
+
+struct Key {
+  int64_t m, n, k, lda, ldb, ldc;
+  int flags;  // transpose_a, transpose_b, bias, accumulate; threads above
+  bool operator==(const Key&) const = default;
+};
+
+struct KeyHash {
+  size_t operator()(const Key& key) const {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (const int64_t part :
+         {key.m, key.n, key.k, key.lda, key.ldb, key.ldc, static_cast<int64_t>(key.flags)}) {
+      hash = (hash ^ static_cast<uint64_t>(part)) * 0x100000001b3u;
+      hash ^= hash >> 29;
+    }
+    return hash;
+  }
+};
+
+struct Product {
+  dnnl::matmul primitive;
+  dnnl::memory a, b, c, bias;
+};
+
+dnnl::engine& engine() {
+  static dnnl::engine instance(dnnl::engine::kind::cpu, 0);
+  return instance;
+}
+
+dnnl::memory::desc matrix(int64_t rows, int64_t columns, int64_t stride, bool transposed) {
+  const auto strides =
+      transposed ? dnnl::memory::dims{1, stride} : dnnl::memory::dims{stride, int64_t{1}};
+  return {{rows, columns}, dnnl::memory::data_type::f32, strides};
+}
+
+dnnl::matmul::primitive_desc describe(const dnnl::memory::desc& a, const dnnl::memory::desc& b,
+                                      const dnnl::memory::desc& bias, const dnnl::memory::desc& c,
+                                      const dnnl::primitive_attr& attributes) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine(), a, b, bias, c, attributes};
+#else
+  return {dnnl::matmul::desc(a, b, bias, c), attributes, engine()};
+#endif
+}
+
+Product make_product(const Gemm& g) {
+  const auto a = matrix(g.m, g.k, g.lda, g.transpose_a);
+  const auto b = matrix(g.k, g.n, g.ldb, g.transpose_b);
+  const auto c = matrix(g.m, g.n, g.ldc, false);
+  const auto bias = g.bias ? matrix(1, g.n, g.n, false) : dnnl::memory::desc();
+  dnnl::primitive_attr attributes;
+  if (g.accumulate) {
+    dnnl::post_ops operations;
+    operations.append_sum(1.0f);
+    attributes.set_post_ops(operations);
+  }
+  Product product;
+  product.primitive = dnnl::matmul(describe(a, b, bias, c, attributes));
+  product.a = dnnl::memory(a, engine(), nullptr);
+  product.b = dnnl::memory(b, engine(), nullptr);
+  product.c = dnnl::memory(c, engine(), nullptr);
+  if (g.bias) product.bias = dnnl::memory(bias, engine(), nullptr);
+  return product;
+}
+
+class ProductCache {
+ public:
+  Product& find(const Gemm& g) {
+    const Key key{g.m,
+                  g.n,
+                  g.k,
+                  g.lda,
+                  g.ldb,
+                  g.ldc,
+                  g.transpose_a | g.transpose_b << 1 | (g.bias != nullptr) << 2 |
+                      g.accumulate << 3 | thread_count() << 4};
+    if (auto found = entries_.find(key); found != entries_.end()) {
+      order_.splice(order_.begin(), order_, found->second);
+      return found->second->second;
+    }
+    if (entries_.size() == kCachedPrimitives) {
+      entries_.erase(order_.back().first);
+      order_.pop_back();
+    }
+    order_.emplace_front(key, make_product(g));
+    entries_[key] = order_.begin();
+    return order_.front().second;
+  }
+
+ private:
+  std::list<std::pair<Key, Product>> order_;  // the latest used first
+  std::unordered_map<Key, std::list<std::pair<Key, Product>>::iterator, KeyHash> entries_;
+};
+
+}  // namespace
+
+void gemm(Device, const Gemm& g) {
+  if (g.m == 0 || g.n == 0) return;
+  check(g.k > 0, "a matrix product of depth 0 ({} x 0 x {})", g.m, g.n);
+  thread_local ProductCache cache;
+  thread_local dnnl::stream stream(engine());
+  try {
+    Product& product = cache.find(g);
+    product.a.set_data_handle(const_cast<real*>(g.a));
+    product.b.set_data_handle(const_cast<real*>(g.b));
+    product.c.set_data_handle(g.c);
+    std::unordered_map<int, dnnl::memory> arguments = {
+        {DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.c}};
+    if (g.bias) {
+      product.bias.set_data_handle(const_cast<real*>(g.bias));
+      arguments.emplace(DNNL_ARG_BIAS, product.bias);
+    }
+    product.primitive.execute(stream, arguments);
+    stream.wait();
+  } catch (const dnnl::error& error) {
+    fail("oneDNN cannot multiply [{}, {}] by [{}, {}]: {}", g.m, g.k, g.k, g.n, error.what());
+  }
+}
+
+}  // namespace dragoman

@@ -1,0 +1,100 @@
+#include "tensor/tensor.h"
+
+#include "tensor/launch.h"
+
+namespace dragoman {
+
+Shape::Shape(std::initializer_list<int64_t> extents) : rank_(static_cast<int>(extents.size())) {
+  check(extents.size() <= extents_.size(), "a tensor has at most {} axes", extents_.size());
+  size_t axis = 0;
+  for (const int64_t extent : extents) {
+    check(extent >= 0, "a tensor cannot have the extent {}", extent);
+    extents_[axis++] = extent;
+  }
+}
+
+int64_t Shape::size() const {
+  int64_t size = 1;
+  for (int axis = 0; axis < rank_; ++axis) size *= (*this)[axis];
+  return size;
+}
+
+std::string to_string(const Shape& shape) {
+  std::string text = "[";
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    if (axis > 0) text += ", ";
+    text += std::to_string(shape[axis]);
+  }
+  return text + "]";
+}
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  Tensor tensor;
+  tensor.shape_ = shape;
+  tensor.size_ = shape.size();
+  tensor.dtype_ = dtype;
+  tensor.buffer_ =
+      Allocator::of(device).allocate(static_cast<size_t>(tensor.size_) * tensor.element_bytes());
+  return tensor;
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  Tensor tensor = empty(shape, dtype, device);
+  tensor.clear();
+  return tensor;
+}
+
+void* Tensor::bytes() const {
+  check(defined(), "an undefined tensor was read");
+  return static_cast<char*>(buffer_->data()) + static_cast<size_t>(offset_) * element_bytes();
+}
+
+Tensor Tensor::view(int64_t offset, const Shape& shape) const {
+  check(offset >= 0 && offset + shape.size() <= size_, "a view {} at {} leaves a tensor {}",
+        to_string(shape), offset, to_string(shape_));
+  Tensor part = *this;
+  part.offset_ += offset;
+  part.shape_ = shape;
+  part.size_ = shape.size();
+  return part;
+}
+
+Tensor Tensor::reshape(const Shape& shape) const {
+  check(shape.size() == size_, "a tensor {} cannot take the shape {}", to_string(shape_),
+        to_string(shape));
+  return view(0, shape);
+}
+
+Tensor Tensor::slice_rows(int64_t begin, int64_t end) const {
+  check(begin >= 0 && begin <= end && end <= rows(), "rows {} to {} are not in a tensor {}", begin,
+        end, to_string(shape_));
+  return view(begin * columns(), {end - begin, columns()});
+}
+
+Tensor Tensor::clone() const {
+  Tensor copy = empty_like(*this);
+  copy.copy_from(*this);
+  return copy;
+}
+
+void Tensor::copy_from(const Tensor& other) const {
+  check(other.size_ == size_ && other.dtype_ == dtype_, "a tensor {} cannot be copied from one {}",
+        to_string(shape_), to_string(other.shape_));
+  copy_bytes(device(), bytes(), other.device(), other.bytes(),
+             static_cast<size_t>(size_) * element_bytes());
+}
+
+void Tensor::clear() const {
+  if (dtype_ == DType::kReal) {
+    launch::map(device(), size_, [to = data()] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] = 0; });
+  } else {
+    launch::map(device(), size_,
+                [to = data<int32_t>()] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] = 0; });
+  }
+}
+
+Tensor empty_like(const Tensor& tensor) {
+  return Tensor::empty(tensor.shape(), tensor.dtype(), tensor.device());
+}
+
+}  // namespace dragoman

@@ -1,0 +1,128 @@
+// A contiguous array of numbers on a device. Copies share their memory.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "core/check.h"
+#include "core/real.h"
+#include "tensor/allocator.h"
+#include "tensor/device.h"
+
+namespace dragoman {
+
+/// What a tensor holds.
+enum class DType : uint8_t { kReal, kInt32 };
+
+template <class T>
+constexpr DType dtype_of() {
+  static_assert(std::is_same_v<T, real> || std::is_same_v<T, int32_t>);
+  return std::is_same_v<T, real> ? DType::kReal : DType::kInt32;
+}
+
+/// The extents of a tensor: up to four, outermost first.
+class Shape {
+ public:
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> extents);
+
+  int rank() const { return rank_; }
+  int64_t operator[](int axis) const { return extents_[static_cast<size_t>(axis)]; }
+  int64_t size() const;
+  bool operator==(const Shape&) const = default;
+
+ private:
+  std::array<int64_t, 4> extents_{};
+  int rank_ = 0;
+};
+
+/// "[2000, 512]".
+std::string to_string(const Shape& shape);
+
+/// A contiguous tensor. Most are matrices [rows, columns]: `rows()` is the product of all extents
+/// but the last, `columns()` the last. A default-constructed tensor is undefined.
+class Tensor {
+ public:
+  Tensor() = default;
+
+  /// Memory that has not been written.
+  static Tensor empty(const Shape& shape, DType dtype = DType::kReal, Device device = {});
+  static Tensor zeros(const Shape& shape, DType dtype = DType::kReal, Device device = {});
+  /// A copy of host values; their number must be the shape's size.
+  template <class T>
+  static Tensor from(std::span<const T> values, const Shape& shape, Device device = {}) {
+    check(static_cast<int64_t>(values.size()) == shape.size(), "{} values do not fill a tensor {}",
+          values.size(), to_string(shape));
+    Tensor tensor = empty(shape, dtype_of<T>(), device);
+    copy_bytes(device, tensor.bytes(), Device{}, values.data(), values.size_bytes());
+    return tensor;
+  }
+  template <class T>
+  static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = {}) {
+    return from(std::span<const T>(values), shape, device);
+  }
+  /// A vector of all the values.
+  template <class T>
+  static Tensor from(const std::vector<T>& values) {
+    return from(values, {static_cast<int64_t>(values.size())});
+  }
+
+  bool defined() const { return buffer_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  DType dtype() const { return dtype_; }
+  Device device() const { return buffer_->device(); }
+  int64_t size() const { return size_; }
+  int64_t rows() const { return columns() == 0 ? shape_[0] : size_ / columns(); }
+  int64_t columns() const { return shape_.rank() == 0 ? 1 : shape_[shape_.rank() - 1]; }
+
+  /// The first element. Constness is the handle's, not the memory's, as with a pointer.
+  template <class T = real>
+  T* data() const {
+    check(dtype_ == dtype_of<T>(), "a tensor {} was read as another type", to_string(shape_));
+    return static_cast<T*>(bytes());
+  }
+
+  /// The same elements with another shape of the same size.
+  Tensor reshape(const Shape& shape) const;
+  /// A view of the rows [begin, end) of a matrix.
+  Tensor slice_rows(int64_t begin, int64_t end) const;
+  /// A view of `shape.size()` elements from element `offset` on.
+  Tensor view(int64_t offset, const Shape& shape) const;
+  /// Another tensor with the same elements.
+  Tensor clone() const;
+  /// Overwrites the elements with those of a tensor of the same size and type.
+  void copy_from(const Tensor& other) const;
+  /// Sets every element to zero.
+  void clear() const;
+  /// Whether this handle is the only one to its memory.
+  bool unique() const { return buffer_.use_count() == 1; }
+
+  /// The elements, copied to the host.
+  template <class T = real>
+  std::vector<T> to_host() const {
+    std::vector<T> values(static_cast<size_t>(size_));
+    copy_bytes(Device{}, values.data(), device(), data<T>(), values.size() * sizeof(T));
+    return values;
+  }
+
+ private:
+  void* bytes() const;
+  size_t element_bytes() const { return dtype_ == DType::kReal ? sizeof(real) : sizeof(int32_t); }
+
+  std::shared_ptr<Buffer> buffer_;
+  int64_t offset_ = 0;  // elements
+  int64_t size_ = 0;
+  Shape shape_;
+  DType dtype_ = DType::kReal;
+};
+
+/// Unwritten memory of the same shape, type and device.
+Tensor empty_like(const Tensor& tensor);
+
+}  // namespace dragoman

@@ -1,0 +1,30 @@
+#include "train/average.h"
+
+#include "core/check.h"
+#include "ops/update.h"
+#include "train/checkpoint.h"
+
+namespace dragoman {
+
+void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
+                         const std::filesystem::path& output) {
+  if (checkpoints.empty()) fail_usage("no checkpoint to average was given");
+  const LoadedModel first = load_model(checkpoints.front());
+  const Parameters& parameters = first.model->parameters();
+  const Tensor mean = parameters.values().clone();
+  const Tensor next = Tensor::zeros(mean.shape(), DType::kReal, mean.device());
+  for (size_t i = 1; i < checkpoints.size(); ++i) {
+    const CheckpointReader reader(find_checkpoint(checkpoints[i]));
+    const Vocabularies vocabularies = reader.vocabularies();
+    check(vocabularies.source == first.vocabularies.source &&
+              vocabularies.target == first.vocabularies.target,
+          "{}: has another vocabulary than {}: only checkpoints of one vocabulary can be averaged",
+          reader.path().string(), first.path.string());
+    reader.read(reader.model_group(), parameters, next);
+    const auto number = static_cast<double>(i);
+    average_update(mean, next, number / (number + 1));
+  }
+  save_checkpoint(output, first.config, first.vocabularies, parameters, {{kParametersGroup, mean}});
+}
+
+}  // namespace dragoman

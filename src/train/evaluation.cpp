@@ -1,0 +1,87 @@
+#include "train/evaluation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/check.h"
+#include "core/log.h"
+
+namespace dragoman {
+namespace {
+
+// Lines translated between two looks at the wish to stop: enough for batches of like length.
+constexpr size_t kLinesAtOnce = 512;
+
+}  // namespace
+
+std::optional<Evaluation> evaluate(const Translator& translator,
+                                   std::span<const std::string> source,
+                                   std::span<const std::vector<std::string>> references,
+                                   const StopRequested& stop) {
+  Evaluation evaluation;
+  for (size_t begin = 0; begin < source.size(); begin += kLinesAtOnce) {
+    if (stop && stop()) return std::nullopt;
+    const auto lines = source.subspan(begin, std::min(kLinesAtOnce, source.size() - begin));
+    for (const Translation& translation : translator.translate(lines))
+      evaluation.hypotheses.push_back(translation.text());
+  }
+  evaluation.bleu = corpus_bleu(evaluation.hypotheses, references);
+  return evaluation;
+}
+
+Validator::Validator(const Config& config, const Vocabularies& vocabularies, const Model& model)
+    : model_(model),
+      translator_(model, vocabularies, config.decoding),
+      label_smoothing_(static_cast<real>(config.training.label_smoothing)),
+      text_(read_parallel(find_corpus(config.data.directory, config.data.validation,
+                                      config.data.source, config.data.target))) {
+  std::vector<std::vector<int32_t>> sources, targets;
+  for (size_t line = 0; line < text_.source.size(); ++line) {
+    std::vector<int32_t> source = vocabularies.source.encode(text_.source[line]);
+    std::vector<int32_t> target = vocabularies.target.encode(text_.target[line]);
+    const bool fits = std::ssize(source) < model.longest_source() &&  // less by one for </s>
+                      std::ssize(target) < model.longest_target();
+    if (source.empty() || target.empty() || !fits) continue;
+    sources.push_back(std::move(source));
+    targets.push_back(std::move(target));
+  }
+  const size_t left_out = text_.source.size() - sources.size();
+  check(!sources.empty(),
+        "no pair of the validation corpus '{}' is left: each has an empty side or "
+        "is too long for the model",
+        config.data.validation);
+  if (left_out > 0) {
+    log::warn(
+        "{} of {} validation pairs are left out of loss and perplexity: one side is empty or "
+        "too long for the model",
+        left_out, text_.source.size());
+  }
+  batches_ = make_batches(sources, targets, config.training.batch_tokens);
+}
+
+std::optional<Validation> Validator::run(int64_t step, const StopRequested& stop) const {
+  double loss = 0, log_probability = 0;
+  int64_t tokens = 0;
+  for (const Batch& batch : batches_) {
+    if (stop()) return std::nullopt;
+    Tape tape(/*recording=*/false);
+    const CrossEntropy result = model_.loss(tape, batch, label_smoothing_);
+    const std::vector<real> log_probabilities = result.log_probabilities.to_host();
+    loss += result.loss.value().to_host()[0];
+    log_probability =
+        std::accumulate(log_probabilities.begin(), log_probabilities.end(), log_probability);
+    tokens += batch.target_output.tokens();
+  }
+  const std::vector<std::vector<std::string>> references = {text_.target};
+  auto evaluation = evaluate(translator_, text_.source, references, stop);
+  if (!evaluation) return std::nullopt;
+  const auto n = static_cast<double>(tokens);
+  return Validation{.scores = {.step = step,
+                               .loss = loss / n,
+                               .perplexity = std::exp(-log_probability / n),
+                               .bleu = evaluation->bleu.value},
+                    .hypotheses = std::move(evaluation->hypotheses)};
+}
+
+}  // namespace dragoman

@@ -1,0 +1,51 @@
+// From the gradients of a model to its next parameters.
+#pragma once
+
+#include <cstdint>
+
+#include "config/config.h"
+#include "nn/parameters.h"
+
+namespace dragoman {
+
+/// Adam or AdamW over the flat buffers of a model, with clipping by norm and, if wanted, a moving
+/// average of the parameters.
+class Optimizer {
+ public:
+  /// The parameters must be allocated and must outlive it.
+  Optimizer(const Parameters& parameters, const TrainingConfig& config);
+
+  /// Makes step `step` (from 1) from the gradients of a loss summed over `tokens` tokens; what is
+  /// descended is its mean. Returns the norm of the mean's gradient before clipping. When that is
+  /// not finite, nothing is changed.
+  double update(int64_t step, double learning_rate, int64_t tokens);
+
+  /// Adam's mean of the gradients and of their squares, laid out as the parameters.
+  const Tensor& mean() const { return mean_; }
+  const Tensor& variance() const { return variance_; }
+  /// The moving average of the parameters; undefined without ema_decay. After step t its decay is
+  /// min(ema_decay, (1 + t) / (10 + t)), so that the start is soon forgotten.
+  const Tensor& average() const { return average_; }
+
+ private:
+  const Parameters& parameters_;
+  TrainingConfig config_;
+  Tensor mean_;
+  Tensor variance_;
+  Tensor average_;
+};
+
+/// While one lives, the parameters are their moving average; without one it does nothing.
+class UseAverage {
+ public:
+  UseAverage(const Parameters& parameters, const Optimizer& optimizer);
+  ~UseAverage();
+  UseAverage(const UseAverage&) = delete;
+  UseAverage& operator=(const UseAverage&) = delete;
+
+ private:
+  Tensor values_;
+  Tensor trained_;
+};
+
+}  // namespace dragoman

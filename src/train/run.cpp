@@ -1,0 +1,190 @@
+#include "train/run.h"
+
+#include <fmt/ranges.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/check.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+#include "train/limits.h"
+#include "train/run_directory.h"
+#include "train/stop_signals.h"
+#include "train/trainer.h"
+
+namespace dragoman {
+namespace {
+
+int64_t peak_bytes_of_process() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
+}
+
+int64_t mebibytes(int64_t bytes) { return bytes >> 20; }
+
+std::optional<CheckpointReader> find_begun(const Config& config, const RunDirectory& directory) {
+  if (!std::filesystem::exists(directory.last())) return std::nullopt;
+  CheckpointReader last(directory.last());
+  const std::vector<std::string> differences = conflicts(last.config(), config);
+  if (!differences.empty()) {
+    fail_usage(
+        "{}: holds a run of another configuration:\n  {}\ntrain in another directory (--output), "
+        "or remove this one to begin anew",
+        directory.path().string(), fmt::join(differences, "\n  "));
+  }
+  return last;
+}
+
+ParallelText read_test(const Config& config, const std::string& name) {
+  return read_parallel(
+      find_corpus(config.data.directory, name, config.data.source, config.data.target));
+}
+
+TrainingData prepare(const Config& config, const RunDirectory& directory,
+                     const std::optional<CheckpointReader>& begun) {
+  // What is wrong with them should come to light now and not after hours of training.
+  for (const std::string& name : config.data.test) read_test(config, name);
+  const std::filesystem::path cache =
+      config.data.cache.empty() ? directory.path() : std::filesystem::path(config.data.cache);
+  std::optional<Vocabularies> given;
+  if (begun) given = begun->vocabularies();
+  TrainingData data = prepare_training_data(config.data, config.vocabulary, cache, given);
+  const DatasetDescription& description = data.dataset->description();
+  log::info("training text: {} sentence pairs, {} source and {} target pieces",
+            description.counts.pairs, description.source_tokens, description.target_tokens);
+  return data;
+}
+
+void describe_model(const Config& config, const TrainingData& data, const Model& model) {
+  log::info("model: {} to {}, {} parameters, {} source and {} target pieces; {} threads",
+            config.model.encoder.type, config.model.decoder.type, model.parameters().count(),
+            data.vocabularies.source.size(), data.vocabularies.target.size(), thread_count());
+}
+
+void report_end(const std::string& reason, const TrainingState& state, RunDirectory& directory) {
+  const int64_t process = peak_bytes_of_process();
+  const auto tensors = static_cast<int64_t>(Allocator::of(Device{}).statistics().peak);
+  log::info("training ended at step {} after {} ({})", state.step, format_duration(state.seconds),
+            reason);
+  log::info("peak memory: {} MiB, of which tensors {} MiB", mebibytes(process), mebibytes(tensors));
+  directory.log({{"type", "end"},
+                 {"step", state.step},
+                 {"minutes", state.seconds / 60},
+                 {"reason", reason},
+                 {"peak_bytes", process},
+                 {"peak_tensor_bytes", tensors}});
+}
+
+void report_best(const TrainingState& state, const RunDirectory& directory) {
+  log::info("best: {} of step {}: loss {:.4f}, perplexity {:.2f}, BLEU {:.2f}",
+            directory.best().string(), state.best.step, state.best.loss, state.best.perplexity,
+            state.best.bleu);
+}
+
+// Trains to a limit; false when a signal ended it before.
+bool train_to_limit(const Config& config, const TrainingData& data,
+                    std::optional<CheckpointReader> begun, RunDirectory& directory) {
+  Trainer trainer(config, data, directory);
+  if (begun) trainer.resume(*begun);
+  begun.reset();  // an open file would keep its space on the disk when it is replaced
+  describe_model(config, data, trainer.model());
+  std::filesystem::remove(directory.test_scores());  // they will be another model's
+  const auto reason = trainer.train(StopSignals::requested);
+  if (!reason) {
+    log::info("stopped by a signal; {} is of step {}: the same command continues there",
+              directory.last().string(), trainer.state().step);
+    return false;
+  }
+  report_end(*reason, trainer.state(), directory);
+  report_best(trainer.state(), directory);
+  return true;
+}
+
+// Translates the test corpora with the best model, scores them and keeps both.
+void test(const Config& config, const RunDirectory& directory) {
+  const LoadedModel best = load_model(directory.best());
+  const Translator translator(*best.model, best.vocabularies, config.decoding);
+  const Signature signature = Bleu().signature(1);
+  auto results = nlohmann::ordered_json::array();
+  for (const std::string& name : config.data.test) {
+    const ParallelText text = read_test(config, name);
+    const std::vector<std::vector<std::string>> references = {text.target};
+    const auto evaluation = evaluate(translator, text.source, references, StopSignals::requested);
+    if (!evaluation) {
+      log::info("stopped by a signal; the same command tests again");
+      return;
+    }
+    directory.write_translations("test", name, config.data.target, evaluation->hypotheses);
+    log::info("test {}: {}", name, evaluation->bleu.line(2, signature));
+    results.push_back({{"corpus", name},
+                       {"bleu", evaluation->bleu.value},
+                       {"signature", to_string(signature)},
+                       {"details", evaluation->bleu.details}});
+  }
+  write_atomically(directory.test_scores(), results.dump(2) + "\n");
+}
+
+}  // namespace
+
+std::vector<std::string> conflicts(const Config& before, const Config& now) {
+  constexpr std::array kFree = {"name",
+                                "output",
+                                "data.directory",
+                                "data.cache",
+                                "data.test",
+                                "training.device",
+                                "training.threads",
+                                "training.max_epochs",
+                                "training.max_minutes",
+                                "training.stop_patience",
+                                "training.validate_every",
+                                "training.save_every",
+                                "training.log_every",
+                                "training.keep",
+                                "training.samples",
+                                "training.debug_nan"};
+  const TrainingConfig& training = now.training;
+  const bool steps_shape_schedule =
+      (training.schedule == "linear" || training.schedule == "cosine") &&
+      training.schedule_steps == 0;
+  std::vector<std::string> differences;
+  for (const Difference& difference : diff(before, now)) {
+    const bool free = std::find(kFree.begin(), kFree.end(), difference.key) != kFree.end() ||
+                      (difference.key == "training.max_steps" && !steps_shape_schedule);
+    if (!free) differences.push_back(difference.text());
+  }
+  return differences;
+}
+
+void run_training(const Config& config) {
+  RunDirectory directory(config.run_directory());
+  std::optional<CheckpointReader> begun = find_begun(config, directory);
+  log::open_file(directory.train_log());  // and left open, for an error that ends the program
+  write_atomically(directory.config(), to_yaml(config, /*commented=*/true));
+  set_thread_count(config.training.threads);
+  const TrainingState state = begun && begun->state() ? *begun->state() : TrainingState{};
+  const std::string reason = begun ? reason_to_stop(config.training, state) : "";
+  const bool ended = !reason.empty() && state.latest.step == state.step;
+  if (ended) {
+    log::info("{}: the run has ended at step {} ({}); to train on, raise that limit",
+              directory.path().string(), state.step, reason);
+    report_best(state, directory);
+  } else {
+    log::info("{}: {} in {}", config.name,
+              begun ? fmt::format("continuing from step {}", state.step) : "a new run",
+              directory.path().string());
+  }
+  std::optional<TrainingData> data;
+  if (!ended) data = prepare(config, directory, begun);
+  const StopSignals signals;  // from here on there is something to save
+  if (!ended && !train_to_limit(config, *data, std::move(begun), directory)) return;
+  if (!config.data.test.empty() && !std::filesystem::exists(directory.test_scores()))
+    test(config, directory);
+}
+
+}  // namespace dragoman

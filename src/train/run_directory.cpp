@@ -1,0 +1,126 @@
+#include "train/run_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <map>
+#include <optional>
+
+#include "core/check.h"
+#include "core/files.h"
+
+namespace dragoman {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kColumns = "step\tepoch\tminutes\tloss\tperplexity\tbleu\tbest\n";
+
+void make_directory(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  check(!error, "{}: the directory cannot be made: {}", path.string(), error.message());
+}
+
+// All of `text` as a number, if it is one.
+std::optional<int64_t> number(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<int64_t> step_of_json(const std::string& line) {
+  const auto entry = nlohmann::json::parse(line, nullptr, false);
+  if (!entry.is_object() || !entry.contains("step")) return std::nullopt;
+  return entry["step"].get<int64_t>();
+}
+
+std::optional<int64_t> step_of_row(const std::string& line) {
+  return number(std::string_view(line).substr(0, line.find('\t')));
+}
+
+// Opens a file of lines to append to, after `header` and the lines up to `step`. A line that a
+// killed process left half written has no step.
+template <class StepOf>
+std::ofstream reopen(const fs::path& path, const std::string& header, int64_t step,
+                     StepOf step_of) {
+  std::string kept = header;
+  if (fs::exists(path)) {
+    std::ifstream old(path);
+    for (std::string line; std::getline(old, line);) {
+      const std::optional<int64_t> its_step = step_of(line);
+      if (its_step && *its_step <= step && !old.eof()) kept += line + '\n';
+    }
+  }
+  write_atomically(path, kept);
+  std::ofstream stream(path, std::ios::app);
+  check(stream.good(), "{}: cannot be opened for the log", path.string());
+  return stream;
+}
+
+void append(std::ofstream& stream, const fs::path& path, const std::string& line) {
+  stream << line << '\n' << std::flush;
+  check(stream.good(), "{}: cannot be written (is the disk full?)", path.string());
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(const fs::path& path) : path_(path) {
+  make_directory(path);
+  const fs::path lock = path / ".lock";
+  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  check(lock_ >= 0, "{}: cannot be written: {}", lock.string(), std::strerror(errno));
+  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  ::close(lock_);
+  fail("{}: another process is training there: wait for it, or choose another --output",
+       path.string());
+}
+
+RunDirectory::~RunDirectory() { ::close(lock_); }
+
+void RunDirectory::open_logs(int64_t step) {
+  log_ = reopen(path_ / "log.jsonl", "", step, step_of_json);
+  validations_ = reopen(path_ / "validation.tsv", kColumns, step, step_of_row);
+}
+
+void RunDirectory::log(const nlohmann::ordered_json& entry) {
+  append(log_, path_ / "log.jsonl", entry.dump());
+}
+
+void RunDirectory::log_validation(const TrainingState& state, bool best) {
+  const Scores& scores = state.latest;
+  append(validations_, path_ / "validation.tsv",
+         fmt::format("{}\t{:.2f}\t{:.2f}\t{:.4f}\t{:.4f}\t{:.2f}\t{}", scores.step, state.epochs,
+                     state.seconds / 60, scores.loss, scores.perplexity, scores.bleu,
+                     best ? "*" : ""));
+}
+
+void RunDirectory::write_translations(const std::string& folder, const std::string& name,
+                                      const std::string& language,
+                                      const std::vector<std::string>& lines) const {
+  make_directory(path_ / folder);
+  std::string text;
+  for (const std::string& line : lines) text += line + '\n';
+  write_atomically(path_ / folder / fmt::format("{}.{}", name, language), text);
+}
+
+void RunDirectory::prune_numbered(int keep) const {
+  std::map<int64_t, fs::path> checkpoints;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("step-") || !name.ends_with(".h5")) continue;
+    if (const auto its_step = number(name.substr(5, name.size() - 8)))
+      checkpoints[*its_step] = entry.path();
+  }
+  while (std::ssize(checkpoints) > keep) {
+    fs::remove(checkpoints.begin()->second);
+    checkpoints.erase(checkpoints.begin());
+  }
+}
+
+}  // namespace dragoman

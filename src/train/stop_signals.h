@@ -1,0 +1,18 @@
+// SIGINT and SIGTERM: a wish to stop soon, not at once.
+#pragma once
+
+namespace dragoman {
+
+/// While one lives, the first SIGINT or SIGTERM only makes `requested` true, and the second ends
+/// the process. There may be one at a time.
+class StopSignals {
+ public:
+  StopSignals();
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  static bool requested();
+};
+
+}  // namespace dragoman

@@ -1,0 +1,224 @@
+#include "train/trainer.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "core/check.h"
+#include "core/log.h"
+#include "train/limits.h"
+
+namespace dragoman {
+
+Trainer::Trainer(const Config& config, const TrainingData& data, RunDirectory& directory)
+    : config_(config),
+      data_(data),
+      directory_(directory),
+      model_(config.model, data.vocabularies.source.size(), data.vocabularies.target.size(),
+             static_cast<uint64_t>(config.seed)),
+      optimizer_(model_.parameters(), config.training),
+      schedule_(config.training, config.model.decoder.dim),
+      validator_(config, data.vocabularies, model_) {
+  state_.training_text = data.dataset->description().inputs;
+}
+
+void Trainer::resume(const CheckpointReader& checkpoint) {
+  check(checkpoint.state().has_value(), "{}: holds no state of a training run to continue from",
+        checkpoint.path().string());
+  check(
+      checkpoint.state()->training_text == state_.training_text,
+      "{}: the training text is not the one that this run was begun with; it was made from\n{}and "
+      "now it is made from\n{}train in another directory (--output)",
+      checkpoint.path().string(), checkpoint.state()->training_text, state_.training_text);
+  state_ = *checkpoint.state();
+  saved_step_ = state_.step;
+  unsaved_ = false;
+  const Parameters& parameters = model_.parameters();
+  checkpoint.read(kParametersGroup, parameters, parameters.values());
+  checkpoint.read(kMeanGroup, parameters, optimizer_.mean());
+  checkpoint.read(kVarianceGroup, parameters, optimizer_.variance());
+  if (optimizer_.average().defined())
+    checkpoint.read(kAverageGroup, parameters, optimizer_.average());
+}
+
+std::optional<std::string> Trainer::train(const StopRequested& stop) {
+  const TrainingConfig& training = config_.training;
+  directory_.open_logs(state_.step);
+  lap_begin_ = Clock::now();
+  stream_.emplace(data_.dataset, data_.vocabularies,
+                  BatchOptions{.batch_tokens = training.batch_tokens,
+                               .seed = static_cast<uint64_t>(config_.seed),
+                               .sampling = config_.vocabulary.sampling,
+                               .sampling_nbest = config_.vocabulary.sampling_nbest},
+                  state_.position);
+  while (true) {
+    // Here rather than after the step, so that a validation that was cut short is made up for.
+    const bool ends = !reason_to_stop(training, state_).empty();
+    const bool due = state_.step > 0 && (ends || state_.step % training.validate_every == 0);
+    if (due && state_.latest.step != state_.step && !stop()) validate(stop);
+    const std::string reason = reason_to_stop(training, state_);
+    const bool leaves = stop() || !reason.empty();
+    const bool validated = state_.latest.step == state_.step;
+    if (unsaved_ && (leaves || validated || state_.step % training.save_every == 0)) save();
+    if (!reason.empty() && validated) return reason;
+    if (leaves) return std::nullopt;
+    step();
+    if (state_.step % training.log_every == 0) log_steps();
+    show_progress();
+  }
+}
+
+void Trainer::step() {
+  const int64_t step = state_.step + 1;
+  Totals totals;
+  try {
+    totals = compute_gradients(step);
+  } catch (const Error& error) {
+    fail("step {}: {}", step, error.what());
+  }
+  const double norm = optimizer_.update(step, learning_rate(step), totals.target_tokens);
+  check(std::isfinite(totals.loss) && std::isfinite(norm),
+        "step {}: the loss is {} and the norm of its gradient {}. The checkpoints are from before: "
+        "{} is of step {}. Lower training.learning_rate, or run the same again with --debug-nan to "
+        "learn which operation it came from",
+        step, totals.loss / static_cast<double>(totals.target_tokens), norm,
+        directory_.last().string(), saved_step_);
+  check(!config_.training.debug_nan || all_finite(model_.parameters().values()),
+        "step {}: the operation 'adam_update' produced NaN or infinity in the parameters, with the "
+        "learning rate {}",
+        step, learning_rate(step));
+  state_.step = step;
+  unsaved_ = true;
+  state_.window.add(totals, norm, lap());
+}
+
+Totals Trainer::compute_gradients(int64_t step) {
+  const TrainingConfig& training = config_.training;
+  Tape tape;
+  tape.set_training(static_cast<uint64_t>(config_.seed), static_cast<uint32_t>(step));
+  tape.set_check_finite(training.debug_nan);
+  model_.parameters().begin_gradients();
+  Totals totals;
+  bool ends_epoch = false;  // a step does not reach into the next epoch
+  for (int i = 0; i < training.accumulate && !ends_epoch; ++i) {
+    const Batch batch = stream_->next();
+    const CrossEntropy result =
+        model_.loss(tape, batch, static_cast<real>(training.label_smoothing));
+    tape.backward(result.loss);
+    totals.add(batch, result);
+    state_.position = batch.next;
+    ends_epoch = batch.ends_epoch;
+    state_.epochs =
+        static_cast<double>(batch.epoch) + static_cast<double>(batch.sentences_done) /
+                                               static_cast<double>(stream_->sentences_per_epoch());
+  }
+  model_.parameters().complete_gradients();
+  return totals;
+}
+
+void Trainer::validate(const StopRequested& stop) {
+  std::optional<Validation> validation;
+  {
+    const UseAverage averaged(model_.parameters(), optimizer_);
+    validation = validator_.run(state_.step, stop);
+  }
+  const double seconds = lap();
+  if (!validation) return;
+  const Scores& scores = validation->scores;
+  check(std::isfinite(scores.loss), "step {}: the loss on the validation corpus is {}", state_.step,
+        scores.loss);
+  const int64_t plateaus = state_.plateaus;
+  const bool best = record_scores(config_.training, scores, state_);
+  unsaved_ = true;
+  log::info(
+      "validation at step {}: loss {:.4f}, perplexity {:.2f}, BLEU {:.2f}{} ({})", scores.step,
+      scores.loss, scores.perplexity, scores.bleu,
+      best ? ", the best so far"
+           : fmt::format(", no better than step {} (wait {})", state_.best.step, state_.waited),
+      format_duration(seconds));
+  if (state_.plateaus > plateaus)
+    log::info("a plateau: the learning rate is now {:.3g}", learning_rate(state_.step + 1));
+  show_samples(validation->hypotheses);
+  directory_.write_translations("validation", fmt::format("step-{}", scores.step),
+                                config_.data.target, validation->hypotheses);
+  // Before last.h5: a run that is continued from there makes it again rather than missing it.
+  if (best) save_to(directory_.best());
+  directory_.log_validation(state_, best);
+  directory_.log({{"type", "validation"},
+                  {"step", scores.step},
+                  {"epoch", state_.epochs},
+                  {"minutes", state_.seconds / 60},
+                  {"loss", scores.loss},
+                  {"perplexity", scores.perplexity},
+                  {"bleu", scores.bleu},
+                  {"best", best},
+                  {"seconds", seconds}});
+}
+
+void Trainer::save() {
+  const bool numbered = config_.training.keep > 0 && state_.step > 0 &&
+                        state_.step % config_.training.save_every == 0;
+  if (numbered) save_to(directory_.numbered(state_.step));
+  save_to(directory_.last());
+  if (numbered) directory_.prune_numbered(config_.training.keep);
+  saved_step_ = state_.step;
+  unsaved_ = false;
+  lap();
+}
+
+void Trainer::save_to(const std::filesystem::path& path) const {
+  const Parameters& parameters = model_.parameters();
+  std::vector<StoredBuffer> buffers = {{kParametersGroup, parameters.values()},
+                                       {kMeanGroup, optimizer_.mean()},
+                                       {kVarianceGroup, optimizer_.variance()}};
+  if (optimizer_.average().defined()) buffers.push_back({kAverageGroup, optimizer_.average()});
+  save_checkpoint(path, config_, data_.vocabularies, parameters, buffers, &state_);
+}
+
+void Trainer::log_steps() {
+  const double rate = learning_rate(state_.step);
+  log::info("step {}  epoch {:.2f}  {}  {} left", state_.step, state_.epochs,
+            state_.window.line(rate), format_duration(seconds_left()));
+  nlohmann::ordered_json entry = {{"type", "train"},
+                                  {"step", state_.step},
+                                  {"epoch", state_.epochs},
+                                  {"minutes", state_.seconds / 60}};
+  entry.update(state_.window.json(rate));
+  directory_.log(entry);
+  state_.window = {};
+}
+
+void Trainer::show_progress() {
+  progress_.update(fraction_done(config_.training, state_),
+                   fmt::format("step {}  epoch {:.2f}", state_.step, state_.epochs),
+                   seconds_left());
+}
+
+void Trainer::show_samples(const std::vector<std::string>& hypotheses) const {
+  const ParallelText& text = validator_.text();
+  const size_t samples = std::min(static_cast<size_t>(config_.training.samples), hypotheses.size());
+  for (size_t i = 0; i < samples; ++i) {
+    const size_t line = i * hypotheses.size() / samples;  // spread over the corpus, always the same
+    log::info("  source       {}\n  reference    {}\n  translation  {}", text.source[line],
+              text.target[line], hypotheses[line]);
+  }
+}
+
+double Trainer::learning_rate(int64_t step) const {
+  return schedule_.learning_rate(step, state_.plateaus);
+}
+
+double Trainer::seconds_left() const {
+  const double fraction = fraction_done(config_.training, state_);
+  return fraction > 0 ? state_.seconds * (1 - fraction) / fraction : -1;
+}
+
+double Trainer::lap() {
+  const Clock::time_point now = Clock::now();
+  const double seconds = std::chrono::duration<double>(now - lap_begin_).count();
+  lap_begin_ = now;
+  state_.seconds += seconds;
+  return seconds;
+}
+
+}  // namespace dragoman

@@ -1,0 +1,70 @@
+// The training loop.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+#include "config/config.h"
+#include "core/progress.h"
+#include "data/prepare.h"
+#include "data/stream.h"
+#include "models/model.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+#include "train/optimizer.h"
+#include "train/run_directory.h"
+#include "train/schedule.h"
+#include "train/state.h"
+
+namespace dragoman {
+
+/// Trains one model in one run directory. All that follows from a state follows from its
+/// checkpoint: a run that is killed and continued makes the same steps as one that is not.
+class Trainer {
+ public:
+  /// A new run, at step 0. `directory` must outlive the trainer.
+  Trainer(const Config& config, const TrainingData& data, RunDirectory& directory);
+
+  /// Goes on from a checkpoint of the same run. Throws Error when it does not fit.
+  void resume(const CheckpointReader& checkpoint);
+
+  /// Trains, validates and saves until a limit of the configuration, or until `stop` says so after
+  /// a step; the state is then saved, and what ended it returned: nothing for `stop`. Throws Error
+  /// when a loss or a gradient is not finite; the last checkpoint is then as it was.
+  std::optional<std::string> train(const StopRequested& stop);
+
+  const TrainingState& state() const { return state_; }
+  const Model& model() const { return model_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void step();
+  Totals compute_gradients(int64_t step);
+  void validate(const StopRequested& stop);
+  void save();
+  void save_to(const std::filesystem::path& path) const;
+  void log_steps();
+  void show_progress();
+  void show_samples(const std::vector<std::string>& hypotheses) const;
+  double learning_rate(int64_t step) const;
+  double seconds_left() const;
+  /// Adds the time since the last call to the run's, and returns it in seconds.
+  double lap();
+
+  Config config_;
+  TrainingData data_;
+  RunDirectory& directory_;
+  Model model_;
+  Optimizer optimizer_;
+  Schedule schedule_;
+  Validator validator_;
+  TrainingState state_;
+  std::optional<BatchStream> stream_;
+  int64_t saved_step_ = 0;
+  bool unsaved_ = true;
+  Clock::time_point lap_begin_;
+  Progress progress_;
+};
+
+}  // namespace dragoman

@@ -1,0 +1,374 @@
+// The program as a user calls it. Training it is the subject of train_test.cpp; here a model with
+// random weights stands in for a trained one.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "train/checkpoint.h"
+
+namespace dragoman {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+const std::vector<std::string>& corpus() {
+  static const std::vector<std::string> lines = {
+      "a man in a blue shirt is standing on a ladder",
+      "two young people are walking along the street",
+      "a dog runs",
+      "the girl with the red hair reads a book about old ships and the men who sailed them",
+      "children play in the water near the beach while their parents watch them",
+  };
+  return lines;
+}
+
+std::string joined(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += line + '\n';
+  return text;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+// What a call of the program gave.
+struct Outcome {
+  int code;
+  std::string out;
+  std::string error;
+};
+
+// A directory of its own for every test, and the program run in it.
+class CliTest : public ::testing::Test {
+ protected:
+  CliTest()
+      : directory_(fs::temp_directory_path() /
+                   ("dragoman_cli_test." + std::to_string(::getpid()))) {
+    fs::create_directories(directory_);
+  }
+  ~CliTest() override { fs::remove_all(directory_); }
+
+  fs::path path(const std::string& name) const { return directory_ / name; }
+
+  Outcome run(const std::string& arguments, const std::string& input = "") const {
+    write(path("stdin"), input);
+    const std::string command = "cd '" + directory_.string() + "' && '" DRAGOMAN_BINARY "' " +
+                                arguments + " < stdin > stdout 2> stderr";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, contents(path("stdout")),
+            contents(path("stderr"))};
+  }
+
+ private:
+  fs::path directory_;
+};
+
+// With a small random model in model.h5.
+class CliModelTest : public CliTest {
+ protected:
+  CliModelTest() { save_model("model.h5", "additive"); }
+
+  void save_model(const std::string& name, const std::string& attention) {
+    write(path("corpus.txt"), joined(corpus()));
+    Config config;
+    config.vocabulary.size = 60;
+    const Vocabulary vocabulary =
+        Vocabulary::train(config.vocabulary, {path("corpus.txt").string()});
+    config.model.initializer = "normal";
+    config.model.init_scale = 0.4;
+    for (StackConfig* stack : {static_cast<StackConfig*>(&config.model.encoder),
+                               static_cast<StackConfig*>(&config.model.decoder)}) {
+      stack->type = "gru";
+      stack->layers = 1;
+      stack->dim = 24;
+      stack->embedding_dim = 16;
+    }
+    config.model.decoder.attention = attention;
+    config.model.decoder.attention_dim = 16;
+    config.model.decoder.readout_dim = 16;
+    config.decoding.max_length = 20;
+    const Model model(config.model, vocabulary.size(), vocabulary.size(), 3);
+    save_checkpoint(path(name), config, {vocabulary, vocabulary}, model.parameters(),
+                    {{kParametersGroup, model.parameters().values()}});
+  }
+};
+
+// Usage -------------------------------------------------------------------------------------------
+
+TEST_F(CliTest, HelpNamesEveryVerbAndEachVerbExplainsItself) {
+  const Outcome help = run("--help");
+  EXPECT_EQ(help.code, 0);
+  EXPECT_THAT(help.error, IsEmpty());
+  for (const std::string verb :
+       {"train", "translate", "evaluate", "metrics", "score", "average", "inspect", "config"}) {
+    EXPECT_THAT(help.out, HasSubstr("\n  " + verb + " "));
+    const Outcome verb_help = run(verb + " --help");
+    EXPECT_EQ(verb_help.code, 0) << verb;
+    EXPECT_THAT(verb_help.out, HasSubstr("Usage: dragoman " + verb));
+    EXPECT_THAT(verb_help.out, HasSubstr("dragoman " + verb + " ")) << "an example";
+  }
+}
+
+TEST_F(CliTest, SaysItsVersion) {
+  const Outcome version = run("--version");
+  EXPECT_EQ(version.code, 0);
+  EXPECT_EQ(version.out, "dragoman " DRAGOMAN_VERSION "\n");
+}
+
+TEST_F(CliTest, WithoutAVerbItExplainsItselfAndFails) {
+  const Outcome nothing = run("");
+  EXPECT_EQ(nothing.code, 2);
+  EXPECT_THAT(nothing.out, IsEmpty());
+  EXPECT_THAT(nothing.error, HasSubstr("translate"));
+}
+
+TEST_F(CliTest, WrongUsageIsCode2) {
+  const Outcome verb = run("translat model");
+  EXPECT_EQ(verb.code, 2);
+  EXPECT_THAT(verb.error, HasSubstr("unknown verb: translat"));
+  const Outcome option = run("translate model --beem-size 3");
+  EXPECT_EQ(option.code, 2);
+  EXPECT_THAT(option.error, HasSubstr("unknown argument: --beem-size 3"));
+  EXPECT_THAT(option.error, HasSubstr("dragoman translate --help"));
+  EXPECT_EQ(run("translate").code, 2);
+  EXPECT_EQ(run("translate model --threads -1").code, 2);
+  EXPECT_EQ(run("translate model --threads many").code, 2);
+  EXPECT_EQ(run("translate model --alignment-format hard").code, 2);
+  EXPECT_EQ(run("translate model --alignments a --alignment-format soft-ish").code, 2);
+  EXPECT_EQ(run("score model --source a").code, 2);
+}
+
+TEST_F(CliTest, AFailureIsCode1AndOneLine) {
+  const Outcome missing = run("translate no-such-model");
+  EXPECT_EQ(missing.code, 1);
+  EXPECT_THAT(missing.error, StartsWith("error: no-such-model"));
+  EXPECT_EQ(lines_of(missing.error).size(), 1u);
+  write(path("broken.h5"), "not HDF5");
+  const Outcome broken = run("translate broken.h5");
+  EXPECT_EQ(broken.code, 1);
+  EXPECT_THAT(broken.error, HasSubstr("broken.h5"));
+}
+
+// Translating -------------------------------------------------------------------------------------
+
+TEST_F(CliModelTest, TranslatesALineIntoALine) {
+  const Outcome all =
+      run("translate model.h5", joined({corpus()[0], "", corpus()[1], " "}) + "a dog");
+  EXPECT_EQ(all.code, 0) << all.error;
+  EXPECT_THAT(all.error, IsEmpty());
+  const auto lines = lines_of(all.out);
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_THAT(lines[0], Not(IsEmpty()));
+  EXPECT_EQ(lines[1], "");
+  EXPECT_EQ(lines[3], "");
+  EXPECT_EQ(lines_of(run("translate model.h5", corpus()[1]).out), std::vector{lines[2]});
+  EXPECT_EQ(run("translate model.h5", "").out, "");
+}
+
+TEST_F(CliModelTest, TranslatesTheSameWhateverIsTranslatedTogether) {
+  const std::string expected = run("translate model.h5", joined(corpus())).out;
+  for (const char* const options :
+       {"--window 1", "--window 2", "--batch-sentences 1", "--batch-sentences 2 --threads 1"}) {
+    EXPECT_EQ(run(std::string("translate model.h5 ") + options, joined(corpus())).out, expected);
+  }
+}
+
+TEST_F(CliModelTest, WritesWholeFilesOnly) {
+  const std::string expected = run("translate model.h5", joined(corpus())).out;
+  const Outcome whole = run("translate model.h5 --input corpus.txt --output out.txt");
+  EXPECT_EQ(whole.code, 0) << whole.error;
+  EXPECT_THAT(whole.out, IsEmpty());
+  EXPECT_EQ(contents(path("out.txt")), expected);
+  EXPECT_FALSE(fs::exists(path("out.txt.part")));
+
+  write(path("bad.txt"), "a dog\na \xff man\n");
+  const Outcome half = run("translate model.h5 --input bad.txt --output out.txt --window 1");
+  EXPECT_EQ(half.code, 1);
+  EXPECT_THAT(half.error, HasSubstr("bad.txt:2: invalid UTF-8"));
+  EXPECT_EQ(contents(path("out.txt")), expected) << "what was there before";
+  EXPECT_EQ(lines_of(contents(path("out.txt.part"))).size(), 1u) << "what was done";
+
+  const Outcome nowhere = run("translate model.h5 --input corpus.txt --output no/such/out.txt");
+  EXPECT_EQ(nowhere.code, 1);
+  EXPECT_THAT(nowhere.error, HasSubstr("no/such/out.txt"));
+}
+
+TEST_F(CliModelTest, SaysWhenTheDiskIsFull) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "this system has no /dev/full";
+  const Outcome full = run("translate model.h5 --input corpus.txt --output /dev/full");
+  EXPECT_EQ(full.code, 1);
+  EXPECT_THAT(full.error, HasSubstr("No space left"));
+}
+
+TEST_F(CliModelTest, ReadsGzip) {
+  gzFile file = gzopen(path("corpus.gz").c_str(), "wb");
+  gzputs(file, joined(corpus()).c_str());
+  gzclose(file);
+  EXPECT_EQ(run("translate model.h5 --input corpus.gz").out,
+            run("translate model.h5 --input corpus.txt").out);
+}
+
+TEST_F(CliModelTest, ListsTheNBest) {
+  const Outcome list =
+      run("translate model.h5 --beam-size 4 --n-best 3", joined({corpus()[2], ""}));
+  ASSERT_EQ(list.code, 0) << list.error;
+  const auto lines = lines_of(list.out);
+  ASSERT_EQ(lines.size(), 4u);
+  double before = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_THAT(lines[i], MatchesRegex("0 \\|\\|\\| .* \\|\\|\\| -[0-9]+\\.[0-9]{4}"));
+    const double score = std::stod(lines[i].substr(lines[i].rfind(' ')));
+    EXPECT_LE(score, before);
+    before = score;
+  }
+  EXPECT_EQ(lines[3], "1 |||  ||| 0.0000");
+  const Outcome best = run("translate model.h5 --beam-size 4", corpus()[2]);
+  EXPECT_THAT(lines[0], StartsWith("0 ||| " + lines_of(best.out).at(0) + " ||| "));
+}
+
+TEST_F(CliModelTest, SearchSettingsTakeEffectAndAreChecked) {
+  EXPECT_EQ(run("translate model.h5 --max-length 1 --batch-sentences 2 --beam-size 3 "
+                "--length-penalty 0.5 --coverage-penalty 0.1 --no-repeat-ngram 2 "
+                "--min-length-ratio 0.5 --max-length-ratio 2",
+                "a dog")
+                .code,
+            0);
+  EXPECT_NE(run("translate model.h5 --max-length 1", corpus()[0]).out,
+            run("translate model.h5", corpus()[0]).out);
+  const Outcome wrong = run("translate model.h5 --beam-size 0", "a dog");
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_THAT(wrong.error, HasSubstr("beam_size: expected a whole number, at least 1"));
+  const Outcome too_many = run("translate model.h5 --beam-size 2 --n-best 3", "a dog");
+  EXPECT_EQ(too_many.code, 2);
+  EXPECT_THAT(too_many.error, HasSubstr("n_best (3) is above decoding.beam_size (2)"));
+}
+
+TEST_F(CliModelTest, WritesSoftAlignments) {
+  const Outcome soft = run("translate model.h5 --alignments soft.jsonl", joined({corpus()[2], ""}));
+  ASSERT_EQ(soft.code, 0) << soft.error;
+  const auto lines = lines_of(contents(path("soft.jsonl")));
+  ASSERT_EQ(lines.size(), 2u);
+  const auto alignment = nlohmann::json::parse(lines[0]);
+  const auto source = alignment["source"].get<std::vector<std::string>>();
+  const auto target = alignment["target"].get<std::vector<std::string>>();
+  const auto weights = alignment["weights"].get<std::vector<std::vector<double>>>();
+  EXPECT_EQ(source.back(), "</s>");
+  EXPECT_EQ(target.back(), "</s>");
+  ASSERT_EQ(weights.size(), target.size());
+  for (const auto& row : weights) {
+    ASSERT_EQ(row.size(), source.size());
+    double sum = 0;
+    for (const double weight : row) sum += weight;
+    EXPECT_NEAR(sum, 1, 1e-4);
+  }
+  EXPECT_EQ(lines[1], R"({"source":[],"target":[],"weights":[]})");
+}
+
+TEST_F(CliModelTest, WritesHardAlignmentsOfWords) {
+  const Outcome hard =
+      run("translate model.h5 --alignments hard.txt --alignment-format hard", joined(corpus()));
+  ASSERT_EQ(hard.code, 0) << hard.error;
+  const auto lines = lines_of(contents(path("hard.txt")));
+  const auto translations = lines_of(hard.out);
+  ASSERT_EQ(lines.size(), corpus().size());
+  const auto words = [](const std::string& line) {
+    std::istringstream stream(line);
+    int count = 0;
+    for (std::string word; stream >> word;) ++count;
+    return count;
+  };
+  for (size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_GT(words(lines[i]), 0);
+    std::istringstream pairs(lines[i]);
+    int source = 0, target = 0;
+    for (char dash; pairs >> source >> dash >> target;) {
+      EXPECT_LT(source, words(corpus()[i]));
+      EXPECT_LT(target, words(translations[i]));
+    }
+  }
+}
+
+TEST_F(CliModelTest, AModelWithoutAttentionHasNoAlignments) {
+  save_model("none.h5", "none");
+  EXPECT_EQ(run("translate none.h5", "a dog").code, 0);
+  const Outcome alignments = run("translate none.h5 --alignments a.jsonl", "a dog");
+  EXPECT_EQ(alignments.code, 1);
+  EXPECT_THAT(alignments.error, HasSubstr("no attention"));
+  EXPECT_FALSE(fs::exists(path("a.jsonl")));
+}
+
+TEST_F(CliModelTest, TakesARunDirectory) {
+  fs::create_directories(path("run"));
+  fs::copy(path("model.h5"), path("run/last.h5"));
+  EXPECT_EQ(run("translate run", corpus()[0]).out, run("translate model.h5", corpus()[0]).out);
+}
+
+// Scoring -----------------------------------------------------------------------------------------
+
+TEST_F(CliModelTest, ScoresWhatItTranslatedAsTheSearchDid) {
+  const Outcome list =
+      run("translate model.h5 --beam-size 4 --n-best 2 --length-penalty 0", joined(corpus()));
+  std::vector<std::string> sources, targets;
+  std::vector<double> expected;
+  for (const std::string& line : lines_of(list.out)) {
+    const size_t begin = line.find(" ||| "), end = line.rfind(" ||| ");
+    sources.push_back(corpus()[std::stoul(line)]);
+    targets.push_back(line.substr(begin + 5, end - begin - 5));
+    expected.push_back(std::stod(line.substr(end + 5)));
+  }
+  write(path("source"), joined(sources));
+  write(path("target"), joined(targets));
+  const Outcome scores = run("score model.h5 --source source --target target");
+  ASSERT_EQ(scores.code, 0) << scores.error;
+  const auto lines = lines_of(scores.out);
+  ASSERT_EQ(lines.size(), expected.size());
+  // The search may have found other pieces of the same text, which are less probable or more.
+  int equal = 0;
+  for (size_t i = 0; i < lines.size(); ++i)
+    equal += std::abs(std::stod(lines[i]) - expected[i]) < 2e-3;
+  EXPECT_GT(equal, 0);
+
+  const Outcome normalized = run("score model.h5 --source source --target target --normalize");
+  EXPECT_GT(std::stod(lines_of(normalized.out).at(0)), std::stod(lines.at(0)));
+}
+
+TEST_F(CliModelTest, RefusesToScoreTextsOfDifferentLength) {
+  write(path("source"), "a dog\na man\n");
+  write(path("target"), "a dog\n");
+  const Outcome scores = run("score model.h5 --source source --target target --output scores");
+  EXPECT_EQ(scores.code, 1);
+  EXPECT_THAT(scores.error, HasSubstr("different numbers of lines"));
+  EXPECT_FALSE(fs::exists(path("scores")));
+}
+
+}  // namespace
+}  // namespace dragoman

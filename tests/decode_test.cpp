@@ -1,0 +1,696 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <set>
+
+#include "core/check.h"
+#include "core/rng.h"
+#include "data/batch.h"
+#include "decode/alignment.h"
+#include "decode/scoring.h"
+#include "decode/search.h"
+#include "decode/topk.h"
+#include "decode/translator.h"
+
+namespace dragoman {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using Ids = std::vector<int32_t>;
+
+constexpr int32_t kEnd = Vocabulary::kEnd;
+
+// A model whose probabilities follow from the sentence and the pieces so far, and from nothing
+// else: every prefix has random ones of its own.
+class RandomLanguage : public StepModel {
+ public:
+  RandomLanguage(Ids source_pieces, int32_t vocabulary, std::vector<uint64_t> names = {})
+      : source_pieces_(std::move(source_pieces)), vocabulary_(vocabulary) {
+    for (size_t s = 0; s < source_pieces_.size(); ++s)
+      hypotheses_.push_back({names.empty() ? s : names[s], source_pieces_[s], {}});
+    longest_ = 1 + *std::ranges::max_element(source_pieces_);
+  }
+
+  static std::vector<real> logits(uint64_t name, const Ids& prefix, int32_t vocabulary) {
+    Random random = random_for(name, prefix, 0);
+    std::vector<real> values(static_cast<size_t>(vocabulary));
+    for (real& value : values) value = static_cast<real>(1.5 * random.normal());
+    return values;
+  }
+
+  // Over the source's pieces and </s>.
+  static std::vector<real> attention(uint64_t name, const Ids& prefix, int32_t pieces) {
+    Random random = random_for(name, prefix, 1);
+    std::vector<real> weights(static_cast<size_t>(pieces) + 1);
+    for (real& weight : weights) weight = static_cast<real>(std::pow(random.uniform(), 4));
+    const real sum = std::accumulate(weights.begin(), weights.end(), real{0});
+    for (real& weight : weights) weight /= sum;
+    return weights;
+  }
+
+  Model::Step step(const Ids& last, bool want_attention) override {
+    EXPECT_EQ(last.size(), hypotheses_.size());
+    std::vector<real> all, weights;
+    for (size_t i = 0; i < last.size(); ++i) {
+      auto& [name, pieces, prefix] = hypotheses_[i];
+      if (last[i] != Vocabulary::kBegin) prefix.push_back(last[i]);
+      const auto row = logits(name, prefix, vocabulary_);
+      all.insert(all.end(), row.begin(), row.end());
+      auto attended = attention(name, prefix, pieces);
+      attended.resize(static_cast<size_t>(longest_), 0);
+      weights.insert(weights.end(), attended.begin(), attended.end());
+    }
+    largest_batch = std::max(largest_batch, std::ssize(last));
+    ++steps;
+    const auto n = std::ssize(last);
+    return {Tensor::from(all, {n, vocabulary_}),
+            want_attention ? Tensor::from(weights, {n, longest_}) : Tensor()};
+  }
+
+  void reorder(const Ids& rows) override {
+    std::vector<State> next;
+    for (const int32_t row : rows) next.push_back(hypotheses_.at(static_cast<size_t>(row)));
+    hypotheses_ = std::move(next);
+  }
+
+  int64_t largest_batch = 0;
+  int steps = 0;
+
+ private:
+  struct State {
+    uint64_t name;
+    int32_t pieces;
+    Ids prefix;
+  };
+
+  static Random random_for(uint64_t name, const Ids& prefix, uint64_t stream) {
+    uint64_t hash = name + 1;
+    for (const int32_t id : prefix) hash = hash * 0x9E3779B97F4A7C15u + static_cast<uint64_t>(id);
+    return Random(hash, stream);
+  }
+
+  Ids source_pieces_;
+  int32_t vocabulary_;
+  int64_t longest_;
+  std::vector<State> hypotheses_;
+};
+
+SearchOptions options_with(DecodingConfig decoding, bool alignments = false) {
+  return {.decoding = decoding, .longest_target = 1000, .alignments = alignments};
+}
+
+std::vector<Hypothesis> search_one(int32_t source_pieces, int32_t vocabulary,
+                                   const SearchOptions& options, uint64_t name = 0) {
+  RandomLanguage language({source_pieces}, vocabulary, {name});
+  return search(language, Ids{source_pieces}, options).at(0);
+}
+
+// Every translation there is, best first; `shortest` and `longest` are in pieces.
+std::vector<Hypothesis> all_translations(int32_t source_pieces, int32_t vocabulary,
+                                         const DecodingConfig& decoding, int64_t shortest,
+                                         int64_t longest,
+                                         const std::function<bool(const Ids&)>& allowed) {
+  std::vector<Hypothesis> all;
+  const std::function<void(Ids, double, std::vector<double>)> visit = [&](Ids prefix, double log_p,
+                                                                          std::vector<double> sum) {
+    const auto logits = RandomLanguage::logits(0, prefix, vocabulary);
+    double total = 0;
+    for (const real logit : logits) total += std::exp(static_cast<double>(logit));
+    const auto attention = RandomLanguage::attention(0, prefix, source_pieces);
+    for (size_t j = 0; j < sum.size(); ++j) sum[j] += attention[j];
+    for (int32_t id = 0; id < vocabulary; ++id) {
+      const double next = log_p + logits[static_cast<size_t>(id)] - std::log(total);
+      if (id == kEnd) {
+        if (std::ssize(prefix) < shortest) continue;
+        double coverage = 0;
+        for (const double attended : sum) coverage += std::log(std::min(1.0, attended));
+        const double length = static_cast<double>(prefix.size()) + 1;
+        all.push_back({.ids = prefix,
+                       .log_probability = next,
+                       .score = next / std::pow(length, decoding.length_penalty) +
+                                decoding.coverage_penalty * coverage,
+                       .attention = {}});
+      } else if (id != Vocabulary::kBegin && std::ssize(prefix) < longest) {
+        Ids longer = prefix;
+        longer.push_back(id);
+        if (allowed(longer)) visit(longer, next, sum);
+      }
+    }
+  };
+  visit({}, 0, std::vector<double>(static_cast<size_t>(source_pieces), 0.0));
+  std::ranges::sort(all, std::greater{}, &Hypothesis::score);
+  return all;
+}
+
+bool repeats(const Ids& ids, size_t n) {
+  std::set<Ids> seen;
+  for (size_t i = 0; i + n <= ids.size(); ++i) {
+    const auto begin = ids.begin() + static_cast<std::ptrdiff_t>(i);
+    if (!seen.insert(Ids(begin, begin + static_cast<std::ptrdiff_t>(n))).second) return true;
+  }
+  return false;
+}
+
+// The best tokens ---------------------------------------------------------------------------------
+
+TEST(BestTokens, AreThoseOfASortedRow) {
+  for (const int64_t classes : {3, 64, 65, 1000, 8001}) {
+    const int64_t rows = 7, count = 11;
+    Random random(static_cast<uint64_t>(classes));
+    std::vector<real> logits(static_cast<size_t>(rows * classes));
+    // Few values, so that there are ties.
+    for (real& logit : logits) logit = static_cast<real>(random.below(50)) / 10;
+    const BestTokens best = best_tokens(Tensor::from(logits, {rows, classes}), {}, count);
+    EXPECT_EQ(best.count, std::min(count, classes));
+    for (int64_t row = 0; row < rows; ++row) {
+      const real* v = logits.data() + row * classes;
+      double total = 0;
+      for (int64_t c = 0; c < classes; ++c) total += std::exp(static_cast<double>(v[c]));
+      Ids order(static_cast<size_t>(classes));
+      std::iota(order.begin(), order.end(), 0);
+      std::ranges::stable_sort(order, [&](int32_t a, int32_t b) { return v[a] > v[b]; });
+      for (int64_t i = 0; i < best.count; ++i) {
+        const int32_t id = order[static_cast<size_t>(i)];
+        const auto place = static_cast<size_t>(row * best.count + i);
+        ASSERT_EQ(best.ids[place], id) << classes << " classes, row " << row << ", rank " << i;
+        ASSERT_NEAR(best.log_probabilities[place], v[id] - std::log(total), 1e-4);
+      }
+      ASSERT_NEAR(best.end[static_cast<size_t>(row)], v[kEnd] - std::log(total), 1e-4);
+    }
+  }
+}
+
+TEST(BestTokens, LeavesBannedOnesOutWithoutMakingOthersMoreProbable) {
+  const std::vector<real> logits = {1, 2, 3, 4, 1, 2, 3, 4};
+  Bans bans;
+  for (const int32_t id : {3, 2}) bans.add(0, id);
+  for (const int32_t id : {0, 1, 2, 3}) bans.add(1, id);
+  const BestTokens best = best_tokens(Tensor::from(logits, {2, 4}), bans, 3);
+  EXPECT_THAT(best.ids, ElementsAre(1, 0, -1, -1, -1, -1));
+  const double total = std::exp(1.0) + std::exp(2.0) + std::exp(3.0) + std::exp(4.0);
+  EXPECT_NEAR(best.log_probabilities[0], 2 - std::log(total), 1e-6);
+  EXPECT_NEAR(best.end[1], 3 - std::log(total), 1e-6);
+}
+
+TEST(BestTokens, RefusesNaN) {
+  const std::vector<real> logits = {1, std::numeric_limits<real>::quiet_NaN(), 3, 4};
+  EXPECT_THROW(best_tokens(Tensor::from(logits, {1, 4}), {}, 2), Error);
+}
+
+// Search ------------------------------------------------------------------------------------------
+
+TEST(Search, AWideBeamFindsTheBestOfAllTranslations) {
+  for (const double length_penalty : {0.0, 0.6, 1.0}) {
+    for (const double coverage_penalty : {0.0, 0.3}) {
+      DecodingConfig decoding;
+      decoding.beam_size = 2000;  // there are 1365 translations of up to 5 pieces
+      decoding.n_best = 40;
+      decoding.max_length = 5;
+      decoding.length_penalty = length_penalty;
+      decoding.coverage_penalty = coverage_penalty;
+      const auto found = search_one(3, 6, options_with(decoding));
+      const auto expected = all_translations(3, 6, decoding, 0, 5, [](const Ids&) { return true; });
+      ASSERT_EQ(expected.size(), 1365u);
+      ASSERT_EQ(found.size(), 40u);
+      for (size_t i = 0; i < found.size(); ++i) {
+        EXPECT_EQ(found[i].ids, expected[i].ids) << i;
+        EXPECT_NEAR(found[i].score, expected[i].score, 1e-4) << i;
+        EXPECT_NEAR(found[i].log_probability, expected[i].log_probability, 1e-4) << i;
+      }
+    }
+  }
+}
+
+TEST(Search, ABeamOfOneIsGreedy) {
+  DecodingConfig decoding;
+  decoding.beam_size = 1;
+  decoding.max_length = 30;
+  for (uint64_t name = 0; name < 20; ++name) {
+    Ids expected;
+    while (expected.size() < 30) {
+      auto logits = RandomLanguage::logits(name, expected, 40);
+      logits[Vocabulary::kBegin] = -100;
+      const auto best = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
+      if (best == kEnd) break;
+      expected.push_back(best);
+    }
+    const auto found = search_one(20, 40, options_with(decoding), name);
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(found[0].ids, expected);
+  }
+}
+
+// The search as its contract has it, in plain loops over whole distributions, for one sentence.
+std::vector<Hypothesis> plain_search(const SearchOptions& options, int32_t vocabulary,
+                                     uint64_t name) {
+  const auto width = static_cast<size_t>(options.decoding.beam_size);
+  const auto longest = static_cast<size_t>(options.decoding.max_length);
+  std::vector<Hypothesis> live(1), finished;
+  while (finished.size() < width && !live.empty()) {
+    std::vector<Hypothesis> all;  // those that ended among them, with </s>
+    for (const Hypothesis& parent : live) {
+      const auto logits = RandomLanguage::logits(name, parent.ids, vocabulary);
+      double total = 0;
+      for (const real logit : logits) total += std::exp(static_cast<double>(logit));
+      for (int32_t id = 0; id < vocabulary; ++id) {
+        if (id == Vocabulary::kBegin || (parent.ids.size() == longest && id != kEnd)) continue;
+        all.push_back(parent);
+        all.back().ids.push_back(id);
+        all.back().log_probability += logits[static_cast<size_t>(id)] - std::log(total);
+      }
+    }
+    std::ranges::stable_sort(all, std::greater{}, &Hypothesis::log_probability);
+    live.clear();
+    for (size_t rank = 0; rank < all.size() && live.size() < width; ++rank) {
+      if (all[rank].ids.back() != kEnd) {
+        live.push_back(all[rank]);
+      } else if (rank < width) {
+        const auto length = static_cast<double>(all[rank].ids.size());
+        all[rank].score =
+            all[rank].log_probability / std::pow(length, options.decoding.length_penalty);
+        all[rank].ids.pop_back();
+        finished.push_back(all[rank]);
+      }
+    }
+  }
+  std::ranges::stable_sort(finished, std::greater{}, &Hypothesis::score);
+  finished.resize(std::min(finished.size(), static_cast<size_t>(options.decoding.n_best)));
+  return finished;
+}
+
+TEST(Search, EqualsAPlainSearchForAnyBeam) {
+  for (const int beam_size : {1, 2, 3, 5, 12}) {
+    for (uint64_t name = 0; name < 40; ++name) {
+      DecodingConfig decoding;
+      decoding.beam_size = decoding.n_best = beam_size;
+      decoding.max_length = name % 2 == 0 ? 3 : 12;
+      decoding.length_penalty = 0.8;
+      const SearchOptions options = options_with(decoding);
+      const auto found = search_one(10, 14, options, name);
+      const auto expected = plain_search(options, 14, name);
+      ASSERT_EQ(found.size(), expected.size());
+      for (size_t i = 0; i < found.size(); ++i) {
+        EXPECT_EQ(found[i].ids, expected[i].ids) << "beam of " << beam_size << ", rank " << i;
+        EXPECT_NEAR(found[i].score, expected[i].score, 1e-4);
+      }
+    }
+  }
+}
+
+TEST(Search, AWiderBeamFindsMoreProbableTranslations) {
+  double greedy = 0, beam = 0;
+  for (uint64_t name = 0; name < 50; ++name) {
+    DecodingConfig decoding;
+    decoding.length_penalty = 0;
+    decoding.max_length = 20;
+    decoding.beam_size = 1;
+    greedy += search_one(10, 30, options_with(decoding), name)[0].score;
+    decoding.beam_size = 8;
+    beam += search_one(10, 30, options_with(decoding), name)[0].score;
+  }
+  EXPECT_GT(beam, greedy + 10);
+}
+
+TEST(Search, NBestAreDistinctAndSorted) {
+  DecodingConfig decoding;
+  decoding.beam_size = 6;
+  decoding.n_best = 6;
+  decoding.max_length = 12;
+  const auto found = search_one(4, 9, options_with(decoding));
+  ASSERT_EQ(found.size(), 6u);
+  std::set<Ids> distinct;
+  for (size_t i = 0; i < found.size(); ++i) {
+    distinct.insert(found[i].ids);
+    EXPECT_LE(found[i].score, found[i == 0 ? 0 : i - 1].score);
+  }
+  EXPECT_EQ(distinct.size(), 6u);
+}
+
+TEST(Search, DoesNotRepeatNGrams) {
+  for (const int n : {1, 2, 3}) {
+    DecodingConfig decoding;
+    decoding.beam_size = 2000;
+    decoding.n_best = 50;
+    decoding.max_length = 5;
+    decoding.no_repeat_ngram = n;
+    const auto allowed = [&](const Ids& ids) { return !repeats(ids, static_cast<size_t>(n)); };
+    const auto expected = all_translations(3, 6, decoding, 0, 5, allowed);
+    const auto found = search_one(3, 6, options_with(decoding));
+    ASSERT_EQ(found.size(), 50u);
+    for (size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i].ids, expected[i].ids) << i;
+  }
+}
+
+TEST(Search, KeepsTheLengthsWithinTheirLimits) {
+  DecodingConfig decoding;
+  decoding.beam_size = 3000;
+  decoding.n_best = 3000;
+  decoding.max_length = 5;
+  decoding.min_length_ratio = 1.5;  // of 2 pieces: 3
+  const auto found = search_one(2, 6, options_with(decoding));
+  const auto expected = all_translations(2, 6, decoding, 3, 5, [](const Ids&) { return true; });
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < 100; ++i) EXPECT_EQ(found[i].ids, expected[i].ids) << i;
+}
+
+TEST(Search, EndsAtTheTightestLimit) {
+  const auto longest = [](const DecodingConfig& decoding, int64_t longest_target) {
+    return std::ssize(
+        search_one(10, 500, {.decoding = decoding, .longest_target = longest_target}).at(0).ids);
+  };
+  DecodingConfig decoding;
+  decoding.beam_size = 2;
+  decoding.min_length_ratio = 100;  // as long as is allowed
+  decoding.max_length_ratio = 100;
+  EXPECT_EQ(longest(decoding, 1000), 256);
+  EXPECT_EQ(longest(decoding, 21), 20);  // <s> and 20 pieces
+  decoding.max_length = 7;
+  EXPECT_EQ(longest(decoding, 1000), 7);
+  decoding.max_length = 256;
+  decoding.max_length_ratio = 1.25;
+  EXPECT_EQ(longest(decoding, 1000), 22);
+}
+
+TEST(Search, ALeastLengthGivesWayWhereNothingElseIsAllowed) {
+  DecodingConfig decoding;
+  decoding.beam_size = 2;
+  decoding.no_repeat_ngram = 1;
+  decoding.min_length_ratio = 1;
+  // <unk> and two pieces, each once; then nothing but </s> is left.
+  const auto found = search_one(9, 5, options_with(decoding));
+  EXPECT_EQ(found.at(0).ids.size(), 3u);
+}
+
+TEST(Search, NeverGeneratesTheBeginOfASentence) {
+  DecodingConfig decoding;
+  decoding.beam_size = 4;
+  decoding.n_best = 4;
+  decoding.max_length = 40;
+  for (uint64_t name = 0; name < 10; ++name) {
+    for (const auto& hypothesis : search_one(30, 6, options_with(decoding), name)) {
+      EXPECT_EQ(std::ranges::count(hypothesis.ids, Vocabulary::kBegin), 0);
+      EXPECT_EQ(std::ranges::count(hypothesis.ids, kEnd), 0);
+    }
+  }
+}
+
+TEST(Search, ASentenceIsTranslatedTheSameInAnyCompany) {
+  const Ids pieces = {9, 8, 8, 5, 3, 3, 2, 1};
+  DecodingConfig decoding;
+  decoding.beam_size = 4;
+  decoding.n_best = 4;
+  decoding.coverage_penalty = 0.2;
+  decoding.no_repeat_ngram = 2;
+  RandomLanguage language(pieces, 30);
+  const auto together = search(language, pieces, options_with(decoding, true));
+  EXPECT_EQ(language.largest_batch, 32);
+  for (size_t s = 0; s < pieces.size(); ++s) {
+    const auto alone = search_one(pieces[s], 30, options_with(decoding, true), s);
+    ASSERT_EQ(together[s].size(), alone.size());
+    for (size_t i = 0; i < alone.size(); ++i) {
+      EXPECT_EQ(together[s][i].ids, alone[i].ids);
+      EXPECT_EQ(together[s][i].score, alone[i].score);
+      EXPECT_EQ(together[s][i].attention, alone[i].attention);
+    }
+  }
+}
+
+TEST(Search, StopsAsSoonAsEverySentenceIsDone) {
+  DecodingConfig decoding;
+  decoding.beam_size = 1;
+  decoding.max_length = 200;
+  RandomLanguage language({50, 50, 50}, 6);
+  size_t longest = 0;
+  for (const auto& found : search(language, Ids{50, 50, 50}, options_with(decoding)))
+    longest = std::max(longest, found[0].ids.size());
+  EXPECT_LT(longest, 200u);
+  EXPECT_EQ(language.steps, static_cast<int>(longest) + 1);
+}
+
+TEST(Search, AttentionFollowsTheHypothesis) {
+  DecodingConfig decoding;
+  decoding.beam_size = 5;
+  decoding.n_best = 5;
+  decoding.max_length = 15;
+  for (const Hypothesis& hypothesis : search_one(6, 12, options_with(decoding, true), 3)) {
+    ASSERT_EQ(hypothesis.attention.size(), hypothesis.ids.size() + 1);
+    for (size_t t = 0; t <= hypothesis.ids.size(); ++t) {
+      const Ids prefix(hypothesis.ids.begin(), hypothesis.ids.begin() + static_cast<int64_t>(t));
+      EXPECT_EQ(hypothesis.attention[t], RandomLanguage::attention(3, prefix, 6));
+    }
+  }
+}
+
+// Models ------------------------------------------------------------------------------------------
+
+const std::vector<std::string>& corpus() {
+  static const std::vector<std::string> lines = {
+      "a man in a blue shirt is standing on a ladder",
+      "two young people are walking along the street",
+      "a dog runs",
+      "the girl with the red hair reads a book about old ships and the men who sailed them",
+      "children play in the water near the beach while their parents watch them",
+      "a woman holds a cup",
+      "several men in hard hats are operating a giant pulley system",
+      "he sleeps",
+  };
+  return lines;
+}
+
+const Vocabularies& vocabularies() {
+  static const Vocabularies shared = [] {
+    const auto path = std::filesystem::temp_directory_path() /
+                      ("dragoman_decode_test." + std::to_string(::getpid()) + ".txt");
+    std::ofstream out(path);
+    for (const std::string& line : corpus()) out << line << '\n';
+    out.close();
+    VocabularyConfig config;
+    config.size = 64;
+    const Vocabulary vocabulary = Vocabulary::train(config, {path.string()});
+    std::filesystem::remove(path);
+    return Vocabularies{vocabulary, vocabulary};
+  }();
+  return shared;
+}
+
+struct Architecture {
+  std::string name;
+  std::string encoder;
+  std::string decoder;
+  std::string attention;
+  int max_positions = 0;  // of learned positions; 0: sinusoidal
+};
+
+void PrintTo(const Architecture& architecture, std::ostream* out) { *out << architecture.name; }
+
+// A random model; wild weights make its probabilities uneven.
+Model make_model(const Architecture& architecture) {
+  ModelConfig config;
+  config.initializer = "normal";
+  config.init_scale = 0.35;
+  config.scale_embeddings = false;
+  for (StackConfig* stack :
+       {static_cast<StackConfig*>(&config.encoder), static_cast<StackConfig*>(&config.decoder)}) {
+    stack->layers = 2;
+    stack->dim = 32;
+    stack->ffn_dim = 64;
+    stack->embedding_dim = 32;
+    if (architecture.max_positions > 0) {
+      stack->positions = "learned";
+      stack->max_positions = architecture.max_positions;
+    }
+  }
+  config.encoder.type = architecture.encoder;
+  config.decoder.type = architecture.decoder;
+  config.decoder.attention = architecture.attention;
+  config.decoder.attention_dim = 16;
+  config.decoder.readout_dim = 32;
+  config.decoder.input_feeding = architecture.attention == "general";
+  const int64_t size = vocabularies().source.size();
+  return Model(config, size, size, 7);
+}
+
+class TranslatorTest : public ::testing::TestWithParam<Architecture> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    Architectures, TranslatorTest,
+    ::testing::Values(Architecture{"transformer", "transformer", "transformer", "none"},
+                      Architecture{"learned_positions", "transformer", "transformer", "none", 90},
+                      Architecture{"lstm_additive", "lstm", "lstm", "additive"},
+                      Architecture{"gru_general", "gru", "gru", "general"},
+                      Architecture{"gru_none", "gru", "gru", "none"},
+                      Architecture{"lstm_to_transformer", "lstm", "transformer", "none"},
+                      Architecture{"transformer_to_gru", "transformer", "gru", "additive"}),
+    [](const auto& architecture) { return architecture.param.name; });
+
+DecodingConfig quick_decoding() {
+  DecodingConfig decoding;
+  decoding.beam_size = 4;
+  decoding.n_best = 4;
+  decoding.max_length = 30;
+  return decoding;
+}
+
+TEST_P(TranslatorTest, TranslatesTheSameWhateverTheBatchSize) {
+  const Model model = make_model(GetParam());
+  DecodingConfig decoding = quick_decoding();
+  decoding.batch_sentences = 1;
+  const auto alone = Translator(model, vocabularies(), decoding).translate(corpus());
+  for (const int batch_sentences : {2, 3, 64}) {
+    decoding.batch_sentences = batch_sentences;
+    const auto together = Translator(model, vocabularies(), decoding).translate(corpus());
+    ASSERT_EQ(together.size(), corpus().size());
+    for (size_t line = 0; line < together.size(); ++line) {
+      ASSERT_EQ(together[line].candidates.size(), alone[line].candidates.size());
+      for (size_t i = 0; i < alone[line].candidates.size(); ++i) {
+        EXPECT_EQ(together[line].candidates[i].pieces, alone[line].candidates[i].pieces);
+        EXPECT_NEAR(together[line].candidates[i].score, alone[line].candidates[i].score, 1e-4);
+      }
+    }
+  }
+}
+
+TEST_P(TranslatorTest, FindsTheProbabilityThatTeacherForcingGives) {
+  const Model model = make_model(GetParam());
+  std::vector<Ids> sources;
+  for (const std::string& line : corpus()) sources.push_back(vocabularies().source.encode(line));
+  for (const SourceBatch& batch : make_source_batches(sources, 64, 10000)) {
+    const auto results = search(model, batch.source, quick_decoding(), false);
+    for (int32_t s = 0; s < batch.size(); ++s) {
+      for (const Hypothesis& hypothesis : results[static_cast<size_t>(s)]) {
+        Batch pair;
+        const auto source = batch.source[s];
+        pair.append(source.first(source.size() - 1), hypothesis.ids, 0);
+        Tape tape(false);
+        const auto log_p = model.loss(tape, pair, 0).log_probabilities.to_host();
+        EXPECT_NEAR(hypothesis.log_probability, std::accumulate(log_p.begin(), log_p.end(), 0.0),
+                    2e-3);
+      }
+    }
+  }
+}
+
+TEST_P(TranslatorTest, AttentionOfEachPieceSumsToOne) {
+  const Model model = make_model(GetParam());
+  if (!model.has_attention()) {
+    EXPECT_THROW(Translator(model, vocabularies(), quick_decoding(), true), Error);
+    DecodingConfig decoding = quick_decoding();
+    decoding.coverage_penalty = 0.1;
+    EXPECT_THROW(Translator(model, vocabularies(), decoding), Error);
+    return;
+  }
+  const Translator translator(model, vocabularies(), quick_decoding(), true);
+  for (const Translation& translation : translator.translate(corpus())) {
+    EXPECT_EQ(translation.source.back(), "</s>");
+    for (const Candidate& candidate : translation.candidates) {
+      EXPECT_EQ(candidate.pieces.back(), "</s>");
+      ASSERT_EQ(candidate.attention.size(), candidate.pieces.size());
+      for (const auto& row : candidate.attention) {
+        EXPECT_EQ(row.size(), translation.source.size());
+        EXPECT_NEAR(std::accumulate(row.begin(), row.end(), 0.0), 1, 1e-4);
+      }
+    }
+  }
+}
+
+TEST_P(TranslatorTest, ScoresPairsInTheirOrderAndInAnyCompany) {
+  const Model model = make_model(GetParam());
+  std::vector<std::string> targets(corpus().rbegin(), corpus().rend());
+  targets[2] = "";
+  const auto together = score_pairs(model, vocabularies(), corpus(), targets);
+  ASSERT_EQ(together.size(), targets.size());
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const auto alone = score_pairs(model, vocabularies(), std::span(corpus()).subspan(i, 1),
+                                   std::span(targets).subspan(i, 1));
+    EXPECT_NEAR(together[i].log_probability, alone[0].log_probability, 1e-3);
+    EXPECT_LT(together[i].log_probability, 0);
+    EXPECT_EQ(together[i].tokens, std::ssize(vocabularies().target.encode(targets[i])) + 1);
+  }
+}
+
+TEST(Translator, KeepsTheOrderOfLinesAndBlankOnes) {
+  const Model model = make_model({"", "gru", "gru", "additive"});
+  const std::vector<std::string> lines = {"", corpus()[3], "  \t ", corpus()[2], corpus()[3], ""};
+  const auto found = Translator(model, vocabularies(), quick_decoding()).translate(lines);
+  ASSERT_EQ(found.size(), lines.size());
+  for (const size_t blank : {0, 2, 5}) {
+    EXPECT_EQ(found[blank].text(), "");
+    EXPECT_EQ(found[blank].candidates.size(), 1u);
+    EXPECT_THAT(found[blank].source, IsEmpty());
+  }
+  EXPECT_EQ(found[1].text(), found[4].text());
+  EXPECT_NE(found[1].text(), found[3].text());
+  EXPECT_NE(found[1].text(), "");
+  EXPECT_THAT(Translator(model, vocabularies(), quick_decoding()).translate({}), IsEmpty());
+}
+
+TEST(Translator, CutsOffWhatTheModelCannotRead) {
+  const Model model = make_model({"", "transformer", "transformer", "none", 40});
+  std::string line = corpus()[3];
+  while (line.size() < 1000) line += " " + corpus()[4];
+  ::testing::internal::CaptureStderr();
+  const auto found = Translator(model, vocabularies(), quick_decoding())
+                         .translate(std::vector<std::string>{line, "a dog"});
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("1 of 2 lines"));
+  EXPECT_EQ(found[0].source.size(), 40u);
+  EXPECT_EQ(found[0].source.back(), "</s>");
+}
+
+TEST(Translator, CutsOffSentencesWithoutEnd) {
+  const Model model = make_model({"", "gru", "gru", "none"});
+  std::string line;
+  for (int i = 0; i < 5000; ++i) line += "a dog ";
+  ::testing::internal::CaptureStderr();
+  DecodingConfig decoding = quick_decoding();
+  decoding.max_length = 5;
+  const auto found =
+      Translator(model, vocabularies(), decoding).translate(std::vector<std::string>{line});
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("1 of 1 lines"));
+  EXPECT_EQ(found[0].source.size(), 1025u);
+}
+
+TEST(ScorePairs, NamesALineThatIsTooLong) {
+  const Model model = make_model({"", "transformer", "transformer", "none", 40});
+  std::vector<std::string> sources = {"a dog", "a man"}, targets = sources;
+  for (int i = 0; i < 100; ++i) targets[1] += " a dog";
+  try {
+    score_pairs(model, vocabularies(), sources, targets, 11);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("line 12: the target"));
+  }
+}
+
+// Alignments --------------------------------------------------------------------------------------
+
+TEST(Alignment, WordsBeginAtSpaces) {
+  EXPECT_THAT(words_of({"▁Haus", "tür", "▁", "auf", ".", "</s>"}), ElementsAre(0, 0, 1, 1, 1, -1));
+  EXPECT_THAT(words_of({"▁", "▁a", "▁", "b", "</s>"}), ElementsAre(0, 0, 1, 1, -1));
+}
+
+TEST(Alignment, JoinsEachTargetWordToWhatItAttendsToMost) {
+  const std::vector<std::string> source = {"▁the", "▁house", "</s>"};
+  const std::vector<std::string> target = {"▁Ha", "us", "▁das", "▁und", "</s>"};
+  const auto pairs = hard_alignment(source, target,
+                                    {{0.1f, 0.7f, 0.2f},
+                                     {0.2f, 0.5f, 0.3f},
+                                     {0.3f, 0.1f, 0.6f},  // </s> is no word: the next best
+                                     {0.1f, 0.5f, 0.4f},
+                                     {0.1f, 0.1f, 0.8f}});
+  EXPECT_THAT(pairs, ElementsAre(Pair(0, 1), Pair(1, 0), Pair(1, 2)));
+  EXPECT_THAT(hard_alignment({}, {}, {}), IsEmpty());
+}
+
+}  // namespace
+}  // namespace dragoman

@@ -1,0 +1,338 @@
+// Every architecture through the one interface of a model.
+#include "models/model.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <string>
+
+#include "core/rng.h"
+
+namespace dragoman {
+namespace {
+
+constexpr int64_t kVocabulary = 23;
+
+// A small model of the architectures and options in a list of key=value.
+ModelConfig small_model(const std::string& encoder, const std::string& decoder,
+                        const std::vector<std::string>& sets = {}) {
+  std::vector<std::string> all = {"model.encoder.type=" + encoder, "model.decoder.type=" + decoder,
+                                  "model.encoder.layers=2",        "model.decoder.layers=2",
+                                  "model.encoder.dim=12",          "model.decoder.dim=12",
+                                  "model.tie_source_target=false", "model.tie_output=false"};
+  for (const char* side : {"encoder", "decoder"}) {
+    const std::string type = side == std::string("encoder") ? encoder : decoder;
+    const std::string prefix = std::string("model.") + side + ".";
+    if (type == "transformer") {
+      all.push_back(prefix + "heads=3");
+      all.push_back(prefix + "ffn_dim=16");
+    } else {
+      all.push_back(prefix + "embedding_dim=10");
+      if (side == std::string("decoder")) all.push_back(prefix + "readout_dim=14");
+    }
+  }
+  all.insert(all.end(), sets.begin(), sets.end());
+  return parse_config("name: test", "test", all).model;
+}
+
+struct Architecture {
+  std::string name;
+  ModelConfig config;
+};
+
+std::vector<Architecture> architectures() {
+  const auto decoder = [](const std::string& key) { return "model.decoder." + key; };
+  const auto encoder = [](const std::string& key) { return "model.encoder." + key; };
+  std::vector<Architecture> list;
+  for (const std::string reads : {"transformer", "lstm", "gru"}) {
+    list.push_back({reads + "_transformer", small_model(reads, "transformer")});
+    for (const std::string writes : {"lstm", "gru"}) {
+      for (const std::string attention : {"none", "additive", "dot", "general"}) {
+        std::vector<std::string> sets = {decoder("attention=" + attention)};
+        // dot multiplies states and memory, which must be equally wide
+        if (attention == "dot" && reads != "transformer") sets.push_back(encoder("dim=6"));
+        list.push_back({reads + "_" + writes + "_" + attention, small_model(reads, writes, sets)});
+      }
+    }
+  }
+  list.push_back(
+      {"transformer_post_norm",
+       small_model("transformer", "transformer", {encoder("norm=post"), decoder("norm=post")})});
+  list.push_back({"transformer_learned_rms_swiglu",
+                  small_model("transformer", "transformer",
+                              {encoder("positions=learned"), decoder("positions=learned"),
+                               encoder("normalization=rms_norm"), decoder("normalization=rms_norm"),
+                               encoder("activation=swiglu"), decoder("activation=swiglu")})});
+  for (const std::string attention : {"additive", "dot", "general"}) {
+    list.push_back({"input_feeding_" + attention,
+                    small_model("gru", "lstm",
+                                {decoder("attention=" + attention), decoder("input_feeding=true"),
+                                 encoder("dim=6")})});
+  }
+  list.push_back({"recurrent_everything",
+                  small_model("lstm", "gru",
+                              {decoder("residual=true"), encoder("residual=true"),
+                               decoder("layer_norm=true"), encoder("layer_norm=true"),
+                               decoder("readout=maxout"), encoder("bidirectional=false")})});
+  list.push_back({"linear_readout", small_model("gru", "gru", {decoder("readout=linear")})});
+  return list;
+}
+
+Sentences random_sentences(const std::vector<int>& lengths, uint64_t seed) {
+  Random random(seed);
+  Sentences sentences;
+  for (const int length : lengths) {
+    std::vector<int32_t> ids;
+    for (int i = 0; i < length; ++i) {
+      ids.push_back(static_cast<int32_t>(3 + random.below(kVocabulary - 3)));
+    }
+    sentences.append(ids);
+  }
+  return sentences;
+}
+
+class EveryModel : public testing::TestWithParam<Architecture> {
+ protected:
+  Model model_{GetParam().config, kVocabulary, kVocabulary, 7};
+  Sentences source_ = random_sentences({3, 7, 1, 5}, 1);
+  Sentences target_ = random_sentences({6, 5, 2, 1}, 2);  // longest first
+};
+
+std::vector<real> row_of(const Tensor& matrix, int64_t row) {
+  return matrix.slice_rows(row, row + 1).to_host();
+}
+
+void expect_near(const std::vector<real>& a, const std::vector<real>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 2e-5) << "element " << i;
+}
+
+TEST_P(EveryModel, SteppingEqualsTeacherForcing) {
+  Tape tape(false);
+  const Memory memory = model_.encode(tape, model_.load(source_));
+  const TokenBatch target = model_.load(target_);
+  const Tensor forced = model_.decode(tape, memory, target).value();
+  const auto state = model_.start(tape, memory);
+  // All sentences step together, each with its own tokens; one that is at its end reads a filler.
+  for (int64_t t = 0; t < target.packing.longest; ++t) {
+    std::vector<int32_t> ids;
+    for (int32_t s = 0; s < target_.size(); ++s) {
+      ids.push_back(t < target_.length(s) ? target_[s][static_cast<size_t>(t)] : 3);
+    }
+    const Model::Step step = model_.step(tape, *state, Tensor::from(ids));
+    for (int32_t s = 0; s < target_.size(); ++s) {
+      if (t >= target_.length(s)) continue;
+      SCOPED_TRACE("sentence " + std::to_string(s) + " token " + std::to_string(t));
+      expect_near(row_of(step.logits, s), row_of(forced, target.packing.bounds[s] + t));
+    }
+  }
+}
+
+TEST_P(EveryModel, ReorderedHypothesesGoOnFromTheirRows) {
+  Tape tape(false);
+  const Memory memory = model_.encode(tape, model_.load(source_));
+  const auto state = model_.start(tape, memory);
+  model_.step(tape, *state, Tensor::from(std::vector<int32_t>{3, 4, 5, 6}));
+  // Two hypotheses of sentence 2, one of sentence 0, in this order.
+  model_.reorder(*state, {2, 2, 0});
+  model_.step(tape, *state, Tensor::from(std::vector<int32_t>{7, 8, 9}));
+  model_.reorder(*state, {2, 1});
+  const Tensor logits =
+      model_.step(tape, *state, Tensor::from(std::vector<int32_t>{10, 11})).logits;
+  const auto alone = [&](int32_t sentence, const std::vector<int32_t>& ids) {
+    Sentences one;
+    one.append(source_[sentence]);
+    const Memory part = model_.encode(tape, model_.load(one));
+    const auto fresh = model_.start(tape, part);
+    Tensor last;
+    for (const int32_t id : ids) {
+      last = model_.step(tape, *fresh, Tensor::from(std::vector<int32_t>{id})).logits;
+    }
+    return row_of(last, 0);
+  };
+  expect_near(row_of(logits, 0), alone(0, {3, 9, 10}));
+  expect_near(row_of(logits, 1), alone(2, {5, 8, 11}));
+}
+
+TEST_P(EveryModel, AttentionOfAStepIsADistributionOverTheSource) {
+  Tape tape(false);
+  const Memory memory = model_.encode(tape, model_.load(source_));
+  const auto state = model_.start(tape, memory);
+  const Model::Step step =
+      model_.step(tape, *state, Tensor::from(std::vector<int32_t>{1, 1, 1, 1}), true);
+  ASSERT_EQ(step.attention.defined(), model_.has_attention());
+  if (!model_.has_attention()) return;
+  for (int32_t s = 0; s < source_.size(); ++s) {
+    const std::vector<real> weights = row_of(step.attention, s);
+    real total = 0;
+    for (int32_t j = 0; j < static_cast<int32_t>(weights.size()); ++j) {
+      if (j >= source_.length(s)) {
+        EXPECT_EQ(weights[static_cast<size_t>(j)], 0);
+      }
+      total += weights[static_cast<size_t>(j)];
+    }
+    EXPECT_NEAR(total, 1, 1e-5);
+  }
+}
+
+Batch batch_of(const Sentences& source, const Sentences& target) {
+  Batch batch;
+  for (int32_t s = 0; s < source.size(); ++s) batch.append(source[s], target[s], s);
+  return batch;
+}
+
+// The model's gradient along a random direction against the loss's difference along it.
+TEST_P(EveryModel, GradientAgreesWithTheLoss) {
+  const Batch batch = batch_of(source_, target_);
+  const Parameters& parameters = model_.parameters();
+  const auto loss_at = [&] {
+    Tape tape(false);
+    return static_cast<double>(model_.loss(tape, batch, real(0.1)).loss.value().to_host()[0]);
+  };
+  Tape tape;
+  parameters.begin_gradients();
+  tape.backward(model_.loss(tape, batch, real(0.1)).loss);
+  parameters.complete_gradients();
+  const std::vector<real> gradient = parameters.gradients().to_host();
+  const std::vector<real> values = parameters.values().to_host();
+  for (const auto& entry : parameters.entries()) {
+    SCOPED_TRACE(entry.name);
+    // Along the gradient itself, so that the difference is as large as it can be.
+    double squares = 0;
+    const auto begin = static_cast<size_t>(entry.offset);
+    const auto size = static_cast<size_t>(entry.shape.size());
+    for (size_t i = begin; i < begin + size; ++i) squares += double(gradient[i]) * gradient[i];
+    const double length = std::sqrt(squares);
+    if (length < 1e-3) continue;  // beneath what a difference in float can tell
+    const double step = 2e-2 / std::max(length, 1.0);
+    double side[2];
+    for (const int sign : {0, 1}) {
+      std::vector<real> moved(values.begin() + entry.offset,
+                              values.begin() + entry.offset + entry.shape.size());
+      for (size_t i = 0; i < size; ++i) {
+        moved[i] += static_cast<real>((sign ? step : -step) * gradient[begin + i] / length);
+      }
+      Parameters::part(parameters.values(), entry).copy_from(Tensor::from(moved, entry.shape));
+      side[sign] = loss_at();
+    }
+    parameters.values().copy_from(Tensor::from(values));
+    const double slope = (side[1] - side[0]) / (2 * step);
+    EXPECT_NEAR(slope, length, 0.03 * length + 2e-2);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Architectures, EveryModel, testing::ValuesIn(architectures()),
+                         [](const auto& row) { return row.param.name; });
+
+TEST(Model, TiesShareTheirParameters) {
+  const auto count = [](const std::vector<std::string>& sets) {
+    std::vector<std::string> all = {"model.encoder.dim=12", "model.decoder.dim=12",
+                                    "model.encoder.heads=3", "model.decoder.heads=3"};
+    all.insert(all.end(), sets.begin(), sets.end());
+    const ModelConfig config = parse_config("name: test", "test", all).model;
+    return Model(config, kVocabulary, kVocabulary, 1).parameters().count();
+  };
+  const int64_t table = 12 * kVocabulary;
+  const int64_t tied = count({});
+  EXPECT_EQ(count({"model.tie_output=false"}), tied + table);
+  EXPECT_EQ(count({"model.tie_source_target=false"}), tied + table);
+  EXPECT_EQ(count({"model.tie_source_target=false", "model.tie_output=false"}), tied + 2 * table);
+}
+
+TEST(Model, ScaledEmbeddingsAreLarger) {
+  ModelConfig config = small_model("transformer", "transformer");
+  const Sentences source = random_sentences({4}, 3);
+  const auto states = [&] {
+    const Model model(config, kVocabulary, kVocabulary, 1);
+    Tape tape(false);
+    return model.encode(tape, model.load(source)).states.value().to_host();
+  };
+  const std::vector<real> scaled = states();
+  config.scale_embeddings = false;
+  EXPECT_NE(scaled, states());
+}
+
+TEST(Model, InitialWeightsFollowTheConfiguration) {
+  ModelConfig config = small_model("transformer", "transformer");
+  const auto largest = [&] {
+    const Model model(config, kVocabulary, kVocabulary, 1);
+    real most = 0;
+    for (const auto& entry : model.parameters().entries()) {
+      if (entry.start != Start::kWeights) continue;
+      for (const real w : Parameters::part(model.parameters().values(), entry).to_host()) {
+        most = std::max(most, std::abs(w));
+      }
+    }
+    return most;
+  };
+  config.initializer = "uniform";
+  config.init_scale = 0.25;
+  EXPECT_LE(largest(), 0.25);
+  EXPECT_GT(largest(), 0.24);
+  config.initializer = "normal";
+  EXPECT_GT(largest(), 0.5);
+  config.initializer = "xavier_uniform";
+  const real uniform = largest();
+  config.initializer = "xavier_normal";
+  EXPECT_GT(largest(), uniform);
+}
+
+TEST(Model, SameSeedSameWeights) {
+  const ModelConfig config = small_model("lstm", "gru");
+  const Model a(config, kVocabulary, kVocabulary, 5), b(config, kVocabulary, kVocabulary, 5);
+  const Model c(config, kVocabulary, kVocabulary, 6);
+  EXPECT_EQ(a.parameters().values().to_host(), b.parameters().values().to_host());
+  EXPECT_NE(a.parameters().values().to_host(), c.parameters().values().to_host());
+}
+
+// Every dropout of the configuration changes the loss while training, and none does otherwise.
+TEST(Model, EveryDropoutTakesPart) {
+  struct Case {
+    std::string encoder, decoder, key;
+  };
+  const std::vector<Case> cases = {{"transformer", "transformer", "encoder.dropout"},
+                                   {"transformer", "transformer", "decoder.dropout"},
+                                   {"transformer", "transformer", "encoder.embedding_dropout"},
+                                   {"transformer", "transformer", "decoder.embedding_dropout"},
+                                   {"transformer", "transformer", "encoder.attention_dropout"},
+                                   {"transformer", "transformer", "decoder.attention_dropout"},
+                                   {"transformer", "transformer", "encoder.activation_dropout"},
+                                   {"transformer", "transformer", "decoder.activation_dropout"},
+                                   {"gru", "lstm", "encoder.dropout"},
+                                   {"gru", "lstm", "decoder.dropout"},
+                                   {"gru", "lstm", "encoder.embedding_dropout"},
+                                   {"gru", "lstm", "decoder.embedding_dropout"}};
+  const Batch batch = batch_of(random_sentences({6, 4}, 1), random_sentences({5, 3}, 2));
+  for (const Case& row : cases) {
+    SCOPED_TRACE(row.encoder + " " + row.key);
+    const auto loss = [&](bool dropped, bool training) {
+      std::vector<std::string> sets;
+      for (const char* side : {"encoder", "decoder"}) {
+        sets.push_back(std::string("model.") + side + ".dropout=0");
+        sets.push_back(std::string("model.") + side + ".embedding_dropout=0");
+      }
+      if (dropped) sets.push_back("model." + row.key + "=0.5");
+      const Model model(small_model(row.encoder, row.decoder, sets), kVocabulary, kVocabulary, 1);
+      Tape tape(false);
+      if (training) tape.set_training(1, 1);
+      return model.loss(tape, batch, 0).loss.value().to_host()[0];
+    };
+    EXPECT_NE(loss(true, true), loss(false, true));
+    EXPECT_EQ(loss(true, false), loss(false, false));
+  }
+}
+
+TEST(Model, LearnedPositionsHaveAnEnd) {
+  ModelConfig config = small_model("transformer", "transformer");
+  config.encoder.positions = "learned";
+  config.encoder.max_positions = 5;
+  const Model model(config, kVocabulary, kVocabulary, 1);
+  EXPECT_EQ(model.longest_source(), 5);
+  Tape tape(false);
+  EXPECT_THROW(model.encode(tape, model.load(random_sentences({6}, 1))), Error);
+  EXPECT_NO_THROW(model.encode(tape, model.load(random_sentences({5}, 1))));
+}
+
+}  // namespace
+}  // namespace dragoman

@@ -1,0 +1,125 @@
+// Every row of the op table against its unfused reference. Built twice: with the engine as it is
+// used, and with the engine in double, where a slip of a percent cannot hide behind rounding.
+#include <fstream>
+#include <regex>
+#include <set>
+
+#include "core/check.h"
+#include "op_harness.h"
+#include "ops/ops.h"
+
+namespace dragoman {
+namespace {
+
+class OpValue : public testing::TestWithParam<SizedCase> {
+ protected:
+  OpValue() { Allocator::of(Device{}).set_poison(true); }
+  ~OpValue() override {
+    Allocator::of(Device{}).set_poison(false);
+    set_thread_count(0);
+  }
+
+  const OpCase& row() const { return GetParam().row; }
+  const Values inputs_ = make_inputs(GetParam().row, 1);
+};
+
+class OpReference : public OpValue {};
+
+INSTANTIATE_TEST_SUITE_P(, OpValue, testing::ValuesIn(all_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(, OpReference, testing::ValuesIn(differentiable_cases()), case_name);
+
+TEST_P(OpValue, IsThatOfTheReferenceWithAndWithoutRecording) {
+  const Result expected = run_reference(row(), inputs_);
+  expect_near(run_engine(row(), inputs_).outputs, expected.outputs, kTolerance, "output");
+  const Result unrecorded = run_engine(row(), inputs_, {.backward = false});
+  expect_near(unrecorded.outputs, expected.outputs, kTolerance, "output without recording");
+}
+
+TEST_P(OpReference, GivesTheGradientWhateverTheSinksHold) {
+  const Values expected = run_reference(row(), inputs_).gradients;
+  for (const Sinks sinks : {Sinks::kFresh, Sinks::kNaN, Sinks::kNoise}) {
+    expect_near(run_engine(row(), inputs_, {.sinks = sinks}).gradients, expected, 4 * kTolerance,
+                "sinks " + std::to_string(static_cast<int>(sinks)) + ", gradient");
+  }
+}
+
+TEST_P(OpReference, GivesTheGradientOfOneInputAlone) {
+  const Values all = run_engine(row(), inputs_).gradients;
+  for (size_t input = 0; input < inputs_.size(); ++input) {
+    Values expected(inputs_.size());
+    expected[input] = all[input];
+    const Result alone = run_engine(row(), inputs_, {.only_input = static_cast<int>(input)});
+    expect_near(alone.gradients, expected, kTolerance, "alone, gradient");
+  }
+}
+
+TEST_P(OpReference, GivesTheGradientOfOneOutputAlone) {
+  const size_t outputs = run_engine(row(), inputs_, {.backward = false}).outputs.size();
+  for (int output = 0; outputs > 1 && output < static_cast<int>(outputs); ++output) {
+    const Values expected = run_reference(row(), inputs_, output).gradients;
+    const bool any = std::any_of(expected.begin(), expected.end(), [](const auto& gradient) {
+      return std::any_of(gradient.begin(), gradient.end(), [](double x) { return x != 0; });
+    });
+    if (!any) continue;  // a constant, such as attention weights, or an empty one
+    expect_near(run_engine(row(), inputs_, {.sinks = Sinks::kNaN, .only_output = output}).gradients,
+                expected, 4 * kTolerance, "output " + std::to_string(output) + ", gradient");
+  }
+}
+
+// The same variable in the place of every two inputs that could be one.
+TEST_P(OpReference, AddsUpTheGradientsOfAVariableUsedTwice) {
+  for (size_t second = 1; second < inputs_.size(); ++second) {
+    for (size_t first = 0; first < second; ++first) {
+      if (!(row().inputs[first] == row().inputs[second])) continue;
+      Values same = inputs_;
+      same[second] = same[first];
+      Values expected = run_reference(row(), same).gradients;
+      for (size_t i = 0; i < expected[first].size(); ++i) {
+        expected[first][i] += expected[second][i];
+      }
+      expected[second] = expected[first];
+      std::vector<size_t> alias(inputs_.size());
+      for (size_t i = 0; i < alias.size(); ++i) alias[i] = i == second ? first : i;
+      expect_near(
+          run_engine(row(), same, {.alias = alias}).gradients, expected, 4 * kTolerance,
+          "inputs " + std::to_string(first) + " and " + std::to_string(second) + ", gradient");
+    }
+  }
+}
+
+TEST_P(OpValue, HasTheSameBitsForAnyNumberOfThreads) {
+  set_thread_count(1);
+  const Result one = run_engine(row(), inputs_);
+  // What a vendor's product may sum in another order is held to a tolerance.
+  const bool product = row().name == "matmul" || row().name == "linear";
+  const double tolerance = product ? kTolerance : 0;
+  for (const int threads : {1, 2, 3}) {
+    set_thread_count(threads);
+    const Result result = run_engine(row(), inputs_);
+    const std::string with = std::to_string(threads) + " threads, ";
+    expect_near(result.outputs, one.outputs, tolerance, with + "output");
+    expect_near(result.gradients, one.gradients, tolerance, with + "gradient");
+    const Result again = run_engine(row(), inputs_);
+    expect_near(again.outputs, result.outputs, 0, with + "again, output");
+    expect_near(again.gradients, result.gradients, 0, with + "again, gradient");
+  }
+}
+
+TEST(OpCoverage, EveryFunctionOfOpsHasARow) {
+  std::ifstream header(DRAGOMAN_SOURCE_DIR "/src/ops/ops.h");
+  ASSERT_TRUE(header.good());
+  const std::string text((std::istreambuf_iterator<char>(header)), {});
+  const std::regex declaration(
+      R"((?:^|\n)(?:Variable|std::vector<Variable>|CrossEntropy|LstmState) (\w+)\()");
+  std::set<std::string> declared, tested;
+  for (std::sregex_iterator match(text.begin(), text.end(), declaration), end; match != end;
+       ++match) {
+    declared.insert((*match)[1]);
+  }
+  for (const OpCase& row : op_cases(test_sizes()[0])) tested.insert(row.name);
+  EXPECT_GT(declared.size(), 30u);
+  EXPECT_EQ(declared, tested);
+}
+
+}  // namespace
+}  // namespace dragoman

@@ -1,0 +1,313 @@
+// What the table of op_cases.cpp does not say of the operations: errors, dropout's statistics, and
+// numbers at the edges.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+
+#include "core/check.h"
+#include "ops/ops.h"
+
+namespace dragoman {
+namespace {
+
+using testing::Each;
+using testing::ElementsAre;
+using testing::StartsWith;
+using testing::ThrowsMessage;
+
+Variable zeros(const Shape& shape) { return Variable::leaf(Tensor::zeros(shape)); }
+Tensor ids(std::vector<int32_t> values) { return Tensor::from(values); }
+
+// Uses that do not fit: each must throw an Error that begins with the operation's name.
+struct Misfit {
+  std::string name;
+  std::function<void(Tape&)> use;
+};
+
+class OpErrors : public testing::TestWithParam<Misfit> {};
+
+void PrintTo(const Misfit& misfit, std::ostream* out) { *out << misfit.name; }
+
+const Misfit kMisfits[] = {
+    {"add",
+     [](Tape& t) {
+       add(t, zeros({2, 3}), zeros({3, 2}));
+     }},
+    {"subtract",
+     [](Tape& t) {
+       subtract(t, zeros({2, 3}), zeros({2, 4}));
+     }},
+    {"multiply",
+     [](Tape& t) {
+       multiply(t, zeros({2, 3}), zeros({6}));
+     }},
+    {"add_bias",
+     [](Tape& t) {
+       add_bias(t, zeros({2, 3}), zeros({2}));
+     }},
+    {"glu",
+     [](Tape& t) {
+       glu(t, zeros({2, 3}));
+     }},
+    {"swiglu",
+     [](Tape& t) {
+       swiglu(t, zeros({2, 3}));
+     }},
+    {"geglu",
+     [](Tape& t) {
+       geglu(t, zeros({2, 3}));
+     }},
+    {"maxout",
+     [](Tape& t) {
+       maxout(t, zeros({2, 3}));
+     }},
+    {"dropout",
+     [](Tape& t) {
+       dropout(t, zeros({2, 3}), 1);
+     }},
+    {"dropout",
+     [](Tape& t) {
+       dropout(t, zeros({2, 3}), real(-0.1));
+     }},
+    {"concat_columns",
+     [](Tape& t) {
+       concat_columns(t, {zeros({2, 3}), zeros({3, 3})});
+     }},
+    {"concat_columns", [](Tape& t) { concat_columns(t, {}); }},
+    {"slice_columns",
+     [](Tape& t) {
+       slice_columns(t, zeros({2, 3}), 2, 2);
+     }},
+    {"slice_columns",
+     [](Tape& t) {
+       slice_columns(t, zeros({2, 3}), -1, 2);
+     }},
+    {"concat_rows",
+     [](Tape& t) {
+       concat_rows(t, {zeros({2, 3}), zeros({2, 4})});
+     }},
+    {"concat_rows", [](Tape& t) { concat_rows(t, {}); }},
+    {"slice_rows",
+     [](Tape& t) {
+       slice_rows(t, zeros({2, 3}), 1, 3);
+     }},
+    {"split_rows",
+     [](Tape& t) {
+       split_rows(t, zeros({2, 3}), {1, 2});
+     }},
+    {"gather_rows",
+     [](Tape& t) {
+       gather_rows(t, zeros({2, 3}), Tensor::zeros({2}));
+     }},
+    {"scatter_rows",
+     [](Tape& t) {
+       scatter_rows(t, zeros({2, 3}), ids({0}), 5);
+     }},
+    {"mean_rows",
+     [](Tape& t) {
+       mean_rows(t, zeros({2, 3}), Tensor::zeros({2}));
+     }},
+    {"matmul",
+     [](Tape& t) {
+       matmul(t, zeros({2, 3}), zeros({2, 3}));
+     }},
+    {"matmul",
+     [](Tape& t) {
+       matmul(t, zeros({2, 3}), zeros({3, 2}), true, false);
+     }},
+    {"linear",
+     [](Tape& t) {
+       linear(t, zeros({2, 3}), zeros({3, 4}));
+     }},
+    {"linear",
+     [](Tape& t) {
+       linear(t, zeros({2, 3}), zeros({4, 3}), zeros({3}));
+     }},
+    {"layer_norm",
+     [](Tape& t) {
+       layer_norm(t, zeros({2, 3}), zeros({2}), zeros({3}), 1);
+     }},
+    {"layer_norm",
+     [](Tape& t) {
+       layer_norm(t, zeros({2, 3}), zeros({3}), zeros({2}), 1);
+     }},
+    {"rms_norm",
+     [](Tape& t) {
+       rms_norm(t, zeros({2, 3}), zeros({2}), 1);
+     }},
+    {"softmax",
+     [](Tape& t) {
+       softmax(t, zeros({2, 3}), ids({1}));
+     }},
+    {"log_softmax",
+     [](Tape& t) {
+       log_softmax(t, zeros({2, 3}), ids({1, 2, 3}));
+     }},
+    {"cross_entropy",
+     [](Tape& t) {
+       cross_entropy(t, zeros({2, 3}), ids({1}), 0);
+     }},
+    {"cross_entropy",
+     [](Tape& t) {
+       cross_entropy(t, zeros({2, 3}), ids({1, 2}), 1);
+     }},
+    {"embedding",
+     [](Tape& t) {
+       embedding(t, zeros({2, 3}), Tensor::zeros({2}));
+     }},
+    {"attention",
+     [](Tape& t) {
+       const AttentionLayout layout{ids({0, 2}), ids({0, 2}), {}, {}, 2};
+       attention(t, zeros({2, 3}), zeros({2, 3}), zeros({2, 3}), layout, {.heads = 2});
+     }},
+    {"attention",
+     [](Tape& t) {
+       const AttentionLayout layout{ids({0, 2}), ids({0, 2}), {}, {}, 2};
+       attention(t, zeros({2, 3}), zeros({2, 4}), zeros({2, 3}), layout, {});
+     }},
+    {"attention",
+     [](Tape& t) {
+       const AttentionLayout layout{ids({0, 1, 2}), ids({0, 2}), {}, {}, 2};
+       attention(t, zeros({2, 3}), zeros({2, 3}), zeros({2, 3}), layout, {});
+     }},
+    {"additive_attention",
+     [](Tape& t) {
+       const AttentionLayout layout{ids({0, 1}), ids({0, 2}), {}, {}, 2};
+       additive_attention(t, zeros({1, 3}), zeros({2, 4}), zeros({3}), zeros({2, 5}), layout);
+     }},
+    {"additive_attention",
+     [](Tape& t) {
+       const AttentionLayout layout{ids({0, 1}), ids({0, 2}), {}, {}, 2};
+       additive_attention(t, zeros({2, 3}), zeros({2, 3}), zeros({3}), zeros({2, 5}), layout);
+     }},
+    {"gru_cell",
+     [](Tape& t) {
+       gru_cell(t, zeros({2, 9}), zeros({2, 9}), zeros({2, 4}));
+     }},
+    {"gru_cell",
+     [](Tape& t) {
+       gru_cell(t, zeros({2, 9}), zeros({2, 9}), zeros({1, 3}));
+     }},
+    {"lstm_cell",
+     [](Tape& t) {
+       lstm_cell(t, zeros({2, 8}), zeros({2, 9}), zeros({2, 2}));
+     }},
+    {"lstm_cell",
+     [](Tape& t) {
+       lstm_cell(t, zeros({2, 9}), zeros({2, 9}), zeros({2, 3}));
+     }},
+};
+
+INSTANTIATE_TEST_SUITE_P(, OpErrors, testing::ValuesIn(kMisfits));
+
+TEST_P(OpErrors, BeginWithTheOperation) {
+  Tape tape;
+  EXPECT_THAT([&] { GetParam().use(tape); },
+              ThrowsMessage<Error>(StartsWith(GetParam().name + ":")));
+}
+
+// Dropout -----------------------------------------------------------------------------------------
+
+TEST(Dropout, ZeroesTheShareAskedForAndKeepsTheMean) {
+  const int64_t n = 1'000'000;
+  Tensor ones = Tensor::empty({n});
+  std::fill_n(ones.data(), n, real{1});
+  for (const double probability : {0.1, 0.5, 0.9}) {
+    Tape tape;
+    tape.set_training(1, 1);
+    const auto y = dropout(tape, Variable(ones), static_cast<real>(probability)).value().to_host();
+    const double kept = 1 / (1 - static_cast<double>(static_cast<real>(probability)));
+    const auto zeroed = static_cast<double>(std::count(y.begin(), y.end(), real{0}));
+    const double deviation = std::sqrt(probability * (1 - probability) / double(n));
+    EXPECT_NEAR(zeroed / double(n), probability, 5 * deviation);
+    for (const real value : y) ASSERT_TRUE(value == 0 || std::abs(value - kept) < 1e-5);
+  }
+}
+
+TEST(Dropout, DiffersByStepAndPlaceAndNotByRun) {
+  const Tensor x = Tensor::empty({1000});
+  std::fill_n(x.data(), 1000, real{1});
+  const auto masks = [&](uint32_t step) {
+    Tape tape;
+    tape.set_training(1, step);
+    std::vector<std::vector<real>> result;
+    for (int i = 0; i < 2; ++i)
+      result.push_back(dropout(tape, Variable(x), 0.5f).value().to_host());
+    return result;
+  };
+  const auto first = masks(1);
+  EXPECT_NE(first[0], first[1]);
+  EXPECT_NE(first[0], masks(2)[0]);
+  EXPECT_EQ(first, masks(1));
+}
+
+// Numbers at the edges ----------------------------------------------------------------------------
+
+TEST(Softmax, OfHugeNumbersIsFinite) {
+  Tape tape;
+  const Variable x = Variable::leaf(Tensor::from(std::vector<real>{1e30f, 0, -1e30f}, {1, 3}));
+  EXPECT_THAT(softmax(tape, x).value().to_host(), ElementsAre(1, 0, 0));
+  EXPECT_THAT(log_softmax(tape, x).value().to_host(), ElementsAre(0, -1e30f, -2e30f));
+  const CrossEntropy result = cross_entropy(tape, x, ids({1}), 0);
+  EXPECT_THAT(result.loss.value().to_host(), ElementsAre(1e30f));
+  tape.backward(result.loss);
+  EXPECT_TRUE(all_finite(x.sink()->gradient));
+}
+
+TEST(Attention, OfHugeNumbersIsFinite) {
+  Tape tape;
+  const Variable q = Variable::leaf(Tensor::from(std::vector<real>{1e10f, 1, -1e10f, 1}, {4, 1}));
+  const AttentionLayout layout{ids({0, 4}), ids({0, 4}), {}, {}, 4};
+  const Variable y = attention(tape, q, q, q, layout, {});
+  EXPECT_TRUE(all_finite(y.value()));
+  tape.backward(sum(tape, y));
+  EXPECT_TRUE(all_finite(q.sink()->gradient));
+}
+
+TEST(Norms, OfConstantRowsAreFinite) {
+  Tape tape;
+  const Variable x = zeros({2, 4}), gain = zeros({4}), bias = zeros({4});
+  const Variable y =
+      add(tape, layer_norm(tape, x, gain, bias, 1e-5f), rms_norm(tape, x, gain, 1e-5f));
+  EXPECT_THAT(y.value().to_host(), Each(0));
+  tape.backward(sum(tape, y));
+  EXPECT_TRUE(all_finite(x.sink()->gradient));
+}
+
+// What went wrong must stay visible.
+TEST(NaN, PassesThroughEveryActivation) {
+  using Activation = Variable (*)(Tape&, const Variable&);
+  const Activation activations[] = {relu, gelu, silu, tanh, sigmoid, sum};
+  for (const Activation& activation : activations) {
+    Tape tape;
+    const Variable x(Tensor::from(std::vector<real>{std::numeric_limits<real>::quiet_NaN()}));
+    EXPECT_TRUE(std::isnan(activation(tape, x).value().to_host()[0]))
+        << (&activation - activations);
+  }
+  Tape tape;
+  const Variable x(
+      Tensor::from(std::vector<real>{0, std::numeric_limits<real>::quiet_NaN()}, {1, 2}));
+  EXPECT_FALSE(all_finite(softmax(tape, x).value()));
+  EXPECT_FALSE(all_finite(cross_entropy(tape, x, ids({0}), 0).loss.value()));
+}
+
+// A batch without a token, as at the last step of a search.
+TEST(EmptyBatch, GoesThrough) {
+  Tape tape;
+  const Variable x = zeros({0, 4});
+  Variable y = linear(tape, x, zeros({6, 4}), zeros({6}));
+  EXPECT_EQ(y.rows(), 0);
+  y = layer_norm(tape, gelu(tape, y), zeros({6}), zeros({6}), 1e-5f);
+  const AttentionLayout layout{ids({0, 0}), ids({0, 0}), {}, {}, 0};
+  y = attention(tape, y, y, y, layout, {.heads = 2});
+  y = gather_rows(tape, softmax(tape, y), ids({}));
+  EXPECT_TRUE((y.shape() == Shape{0, 6}));
+}
+
+}  // namespace
+}  // namespace dragoman

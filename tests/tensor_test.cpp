@@ -1,0 +1,529 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "core/check.h"
+#include "core/math.h"
+#include "core/rng.h"
+#include "tensor/gemm.h"
+#include "tensor/launch.h"
+#include "tensor/tensor.h"
+
+namespace dragoman {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+std::vector<float> random_numbers(int64_t count, uint64_t seed) {
+  Random random(seed);
+  std::vector<float> numbers(static_cast<size_t>(count));
+  for (float& number : numbers) number = static_cast<float>(random.normal());
+  return numbers;
+}
+
+// Shapes and tensors ------------------------------------------------------------------------------
+
+TEST(Shape, HasExtentsSizeAndText) {
+  const Shape shape{2, 3, 4};
+  EXPECT_EQ(shape.rank(), 3);
+  EXPECT_EQ(shape[1], 3);
+  EXPECT_EQ(shape.size(), 24);
+  EXPECT_EQ(to_string(shape), "[2, 3, 4]");
+  EXPECT_EQ(Shape{}.size(), 1);
+  EXPECT_EQ((Shape{5, 0}.size()), 0);
+  EXPECT_TRUE((shape == Shape{2, 3, 4}));
+  EXPECT_FALSE((shape == Shape{2, 12}));
+  EXPECT_FALSE((Shape{2} == Shape{2, 0}));
+}
+
+TEST(Shape, RejectsNegativeExtentsAndFiveAxes) {
+  EXPECT_THROW((Shape{2, -1}), Error);
+  EXPECT_THROW((Shape{1, 1, 1, 1, 1}), Error);
+}
+
+TEST(Tensor, HoldsValuesOfEitherType) {
+  const Tensor numbers = Tensor::from(std::vector<float>{1, 2, 3, 4, 5, 6}, {2, 3});
+  EXPECT_EQ(numbers.rows(), 2);
+  EXPECT_EQ(numbers.columns(), 3);
+  EXPECT_THAT(numbers.to_host(), ElementsAre(1, 2, 3, 4, 5, 6));
+  const Tensor ids = Tensor::from(std::vector<int32_t>{7, 8});
+  EXPECT_TRUE(ids.shape() == Shape{2});
+  EXPECT_THAT(ids.to_host<int32_t>(), ElementsAre(7, 8));
+  EXPECT_THROW(ids.data<float>(), Error);
+  EXPECT_THROW(numbers.data<int32_t>(), Error);
+}
+
+TEST(Tensor, RowsAreAllAxesButTheLast) {
+  const Tensor tensor = Tensor::zeros({2, 3, 4});
+  EXPECT_EQ(tensor.rows(), 6);
+  EXPECT_EQ(tensor.columns(), 4);
+  EXPECT_EQ(Tensor::zeros({4}).rows(), 1);
+  EXPECT_EQ(Tensor::zeros({0, 4}).rows(), 0);
+}
+
+TEST(Tensor, RejectsValuesThatDoNotFill) {
+  EXPECT_THAT(
+      [] {
+        Tensor::from(std::vector<float>{1, 2, 3}, {2, 2});
+      },
+      ThrowsMessage<Error>(HasSubstr("3 values do not fill a tensor [2, 2]")));
+}
+
+TEST(Tensor, UndefinedCannotBeRead) {
+  const Tensor tensor;
+  EXPECT_FALSE(tensor.defined());
+  EXPECT_THROW(tensor.data(), Error);
+}
+
+TEST(Tensor, ViewsShareMemoryAndClonesDoNot) {
+  const Tensor tensor = Tensor::from(std::vector<float>{1, 2, 3, 4, 5, 6}, {3, 2});
+  EXPECT_TRUE(tensor.unique());
+  const Tensor rows = tensor.slice_rows(1, 3);
+  const Tensor flat = rows.reshape({4});
+  const Tensor middle = rows.view(1, {2});
+  const Tensor copy = rows.clone();
+  EXPECT_FALSE(tensor.unique());
+  rows.data()[1] = 40;
+  EXPECT_THAT(tensor.to_host(), ElementsAre(1, 2, 3, 40, 5, 6));
+  EXPECT_THAT(flat.to_host(), ElementsAre(3, 40, 5, 6));
+  EXPECT_THAT(middle.to_host(), ElementsAre(40, 5));
+  EXPECT_THAT(copy.to_host(), ElementsAre(3, 4, 5, 6));
+  rows.clear();
+  EXPECT_THAT(tensor.to_host(), ElementsAre(1, 2, 0, 0, 0, 0));
+  rows.copy_from(copy);
+  EXPECT_THAT(tensor.to_host(), ElementsAre(1, 2, 3, 4, 5, 6));
+}
+
+TEST(Tensor, ViewsStayInside) {
+  const Tensor tensor = Tensor::zeros({3, 2});
+  const Tensor rows = tensor.slice_rows(1, 2);
+  EXPECT_THROW(tensor.reshape({5}), Error);
+  EXPECT_THROW(tensor.slice_rows(2, 4), Error);
+  EXPECT_THROW(tensor.slice_rows(2, 1), Error);
+  EXPECT_THROW(tensor.view(5, {2}), Error);
+  EXPECT_THROW(rows.view(1, {2}), Error);
+  EXPECT_THROW(tensor.copy_from(rows), Error);
+  EXPECT_THROW(tensor.copy_from(Tensor::zeros({3, 2}, DType::kInt32)), Error);
+}
+
+TEST(Tensor, MayHaveNoRows) {
+  const Tensor tensor = Tensor::empty({0, 3});
+  EXPECT_TRUE(tensor.defined());
+  EXPECT_TRUE(tensor.to_host().empty());
+  EXPECT_EQ(tensor.clone().rows(), 0);
+}
+
+// The allocator -----------------------------------------------------------------------------------
+
+TEST(Allocator, CountsAndReusesMemory) {
+  Allocator& allocator = Allocator::of(Device{});
+  allocator.release_cached();
+  const AllocatorStatistics before = allocator.statistics();
+  allocator.reset_peak();
+  const void* first_address = nullptr;
+  {
+    const Tensor tensor = Tensor::empty({1000, 1000});
+    first_address = tensor.data();
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(first_address) % 64, 0u);
+    const AllocatorStatistics now = allocator.statistics();
+    EXPECT_GE(now.in_use, before.in_use + 4'000'000);
+    EXPECT_LE(now.in_use, before.in_use + 4'500'000) << "at most an eighth is lost";
+    EXPECT_EQ(now.peak, now.in_use);
+    EXPECT_EQ(now.system_calls, before.system_calls + 1);
+  }
+  EXPECT_EQ(allocator.statistics().in_use, before.in_use);
+  EXPECT_GE(allocator.statistics().reserved, before.reserved + 4'000'000) << "kept for reuse";
+  // A batch of nearly the same size takes the same memory.
+  const Tensor again = Tensor::empty({999, 1000});
+  EXPECT_EQ(again.data(), first_address);
+  const AllocatorStatistics after = allocator.statistics();
+  EXPECT_EQ(after.allocations, before.allocations + 2);
+  EXPECT_EQ(after.system_calls, before.system_calls + 1);
+}
+
+TEST(Allocator, ReturnsWhatNobodyHolds) {
+  Allocator& allocator = Allocator::of(Device{});
+  Tensor::empty({1000});
+  allocator.release_cached();
+  const AllocatorStatistics statistics = allocator.statistics();
+  EXPECT_EQ(statistics.reserved, statistics.in_use);
+}
+
+TEST(Allocator, PeakIsOfOnePhase) {
+  Allocator& allocator = Allocator::of(Device{});
+  Tensor::empty({100'000});
+  const size_t large = allocator.statistics().peak;
+  allocator.reset_peak();
+  Tensor::empty({10});
+  EXPECT_LT(allocator.statistics().peak, large);
+}
+
+TEST(Allocator, PoisonShowsAsNaNAndMinusOne) {
+  Allocator::of(Device{}).set_poison(true);
+  const std::vector<float> numbers = Tensor::empty({100}).to_host();
+  const std::vector<int32_t> ids = Tensor::empty({100}, DType::kInt32).to_host<int32_t>();
+  Allocator::of(Device{}).set_poison(false);
+  EXPECT_TRUE(std::all_of(numbers.begin(), numbers.end(), [](float x) { return std::isnan(x); }));
+  EXPECT_THAT(ids, testing::Each(-1));
+}
+
+TEST(Allocator, SaysHowMuchWasAskedFor) {
+  EXPECT_THAT([] { Tensor::empty({int64_t{1} << 50}); },
+              ThrowsMessage<Error>(HasSubstr("out of memory")));
+}
+
+// Threads -----------------------------------------------------------------------------------------
+
+TEST(Threads, AreSetAndRead) {
+  set_thread_count(3);
+  EXPECT_EQ(thread_count(), 3);
+  set_thread_count(1);
+  EXPECT_EQ(thread_count(), 1);
+  set_thread_count(0);
+  EXPECT_GE(thread_count(), 1);
+  EXPECT_THROW(set_thread_count(-1), Error);
+}
+
+// The matrix product ------------------------------------------------------------------------------
+
+// What gemm.h promises, in plain loops.
+std::vector<float> plain_product(const Gemm& g, std::vector<float> c) {
+  for (int64_t i = 0; i < g.m; ++i) {
+    for (int64_t j = 0; j < g.n; ++j) {
+      double total = g.bias ? g.bias[j] : 0;
+      for (int64_t p = 0; p < g.k; ++p) {
+        total += static_cast<double>(g.transpose_a ? g.a[p * g.lda + i] : g.a[i * g.lda + p]) *
+                 (g.transpose_b ? g.b[j * g.ldb + p] : g.b[p * g.ldb + j]);
+      }
+      float& to = c[static_cast<size_t>(i * g.ldc + j)];
+      to = static_cast<float>(g.accumulate ? to + total : total);
+    }
+  }
+  return c;
+}
+
+struct Extents {
+  int64_t m, n, k, gap;  // `gap`: columns of the stored matrices that do not belong to the product
+};
+
+class GemmTest : public testing::TestWithParam<Extents> {};
+
+INSTANTIATE_TEST_SUITE_P(, GemmTest,
+                         testing::Values(Extents{1, 1, 1, 0}, Extents{1, 7, 3, 2},
+                                         Extents{5, 1, 9, 0}, Extents{33, 17, 65, 3},
+                                         Extents{64, 128, 32, 0}, Extents{100, 63, 257, 5}));
+
+TEST_P(GemmTest, AgreesWithPlainLoops) {
+  const auto [m, n, k, gap] = GetParam();
+  for (int flags = 0; flags < 16; ++flags) {
+    Gemm g{.m = m, .n = n, .k = k};
+    g.transpose_a = flags & 1;
+    g.transpose_b = flags & 2;
+    g.accumulate = flags & 8;
+    g.lda = (g.transpose_a ? m : k) + gap;
+    g.ldb = (g.transpose_b ? k : n) + gap;
+    g.ldc = n + gap;
+    const std::vector<float> a = random_numbers((g.transpose_a ? k : m) * g.lda, 1);
+    const std::vector<float> b = random_numbers((g.transpose_b ? n : k) * g.ldb, 2);
+    const std::vector<float> bias = random_numbers(n, 3);
+    // What is not accumulated onto must not be read.
+    std::vector<float> c = random_numbers(m * g.ldc, 4);
+    if (!g.accumulate) {
+      for (int64_t i = 0; i < m; ++i) {
+        std::fill_n(c.begin() + i * g.ldc, n, std::numeric_limits<float>::quiet_NaN());
+      }
+    }
+    g.a = a.data();
+    g.b = b.data();
+    if (flags & 4) g.bias = bias.data();
+    const std::vector<float> expected = plain_product(g, c);
+    g.c = c.data();
+    gemm(Device{}, g);
+    for (size_t i = 0; i < c.size(); ++i) {
+      ASSERT_NEAR(c[i], expected[i], 1e-5 * std::sqrt(double(k)) * 4) << flags << " at " << i;
+    }
+  }
+}
+
+TEST(Gemm, OfNoRowsDoesNothingAndOfNoDepthFails) {
+  gemm(Device{}, {.m = 0, .n = 3, .k = 2});
+  EXPECT_THROW(gemm(Device{}, {.m = 1, .n = 1, .k = 0}), Error);
+}
+
+TEST(Gemm, GivesTheSameBitsTwice) {
+  const int64_t n = 150;
+  const std::vector<float> a = random_numbers(n * n, 1), b = random_numbers(n * n, 2);
+  std::vector<float> first(a.size()), second(a.size());
+  Gemm g{.m = n, .n = n, .k = n, .a = a.data(), .lda = n, .b = b.data(), .ldb = n};
+  g.ldc = n;
+  g.c = first.data();
+  gemm(Device{}, g);
+  g.c = second.data();
+  gemm(Device{}, g);
+  EXPECT_EQ(first, second);
+}
+
+// Launchers ---------------------------------------------------------------------------------------
+
+// Runs `work`, which fills a vector, with 1, 2 and 3 threads, and expects the same bits.
+template <class Work>
+std::vector<float> same_for_all_threads(Work work) {
+  set_thread_count(1);
+  const std::vector<float> one = work();
+  for (const int threads : {2, 3}) {
+    set_thread_count(threads);
+    EXPECT_EQ(work(), one) << threads << " threads";
+  }
+  set_thread_count(0);
+  return one;
+}
+
+// Below and above the size that is worth threads, and no multiple of a block.
+class LaunchTest : public testing::TestWithParam<std::pair<int64_t, int64_t>> {};
+
+INSTANTIATE_TEST_SUITE_P(, LaunchTest,
+                         testing::Values(std::pair{0, 3}, std::pair{1, 1}, std::pair{3, 65},
+                                         std::pair{257, 100}, std::pair{100, 1000}));
+
+TEST_P(LaunchTest, MapVisitsEveryElementOnce) {
+  const int64_t n = GetParam().first * GetParam().second;
+  const auto values = same_for_all_threads([n] {
+    std::vector<float> out(static_cast<size_t>(n));
+    launch::map(Device{}, n, [to = out.data()](int64_t i) { to[i] += static_cast<float>(i) + 1; });
+    return out;
+  });
+  for (int64_t i = 0; i < n; ++i) ASSERT_EQ(values[static_cast<size_t>(i)], float(i + 1));
+}
+
+TEST_P(LaunchTest, RowsAndTheirLanes) {
+  const auto [rows, columns] = GetParam();
+  const std::vector<float> in = random_numbers(rows * columns, 5);
+  const auto values = same_for_all_threads([&, n = rows, d = columns] {
+    std::vector<float> out(static_cast<size_t>(2 * n));
+    launch::rows(Device{}, n, d, [&, d](Lane lane, int64_t row) {
+      const float* v = in.data() + row * d;
+      out[static_cast<size_t>(2 * row)] = lane.sum(d, [=](int64_t c) { return v[c]; });
+      out[static_cast<size_t>(2 * row + 1)] = lane.max(d, [=](int64_t c) { return v[c]; });
+    });
+    return out;
+  });
+  for (int64_t row = 0; row < rows; ++row) {
+    const auto begin = in.begin() + row * columns, end = begin + columns;
+    EXPECT_NEAR(values[static_cast<size_t>(2 * row)], std::accumulate(begin, end, 0.0), 1e-4);
+    EXPECT_EQ(values[static_cast<size_t>(2 * row + 1)], *std::max_element(begin, end));
+  }
+}
+
+TEST_P(LaunchTest, SumRowsAssignsOrAdds) {
+  const auto [rows, columns] = GetParam();
+  const std::vector<float> in = random_numbers(rows * columns, 6);
+  for (const bool accumulate : {false, true}) {
+    const auto values = same_for_all_threads([&, n = rows, d = columns] {
+      const float before = accumulate ? 10 : std::numeric_limits<float>::quiet_NaN();
+      std::vector<float> out(static_cast<size_t>(d), before);
+      launch::sum_rows(Device{}, n, d, out.data(), accumulate,
+                       [&, d](int64_t row, int64_t c) { return in[size_t(row * d + c)]; });
+      return out;
+    });
+    for (int64_t c = 0; c < columns; ++c) {
+      double total = accumulate ? 10 : 0;
+      for (int64_t row = 0; row < rows; ++row) total += in[static_cast<size_t>(row * columns + c)];
+      ASSERT_NEAR(values[static_cast<size_t>(c)], total, 1e-4);
+    }
+  }
+}
+
+TEST_P(LaunchTest, ScatterAddRowsLeavesNegativeOnesOut) {
+  const auto [rows, columns] = GetParam();
+  const int64_t d = columns, targets = 7;
+  std::vector<int32_t> index;
+  for (int64_t row = 0; row < rows; ++row) index.push_back(static_cast<int32_t>(row * 5 % 8) - 1);
+  const auto values = same_for_all_threads([&, n = rows] {
+    std::vector<float> out(static_cast<size_t>(targets * d), 0.5f);
+    launch::scatter_add_rows(Device{}, n, d, index.data(), out.data(),
+                             [](int64_t row, int64_t c) { return float(row + c); });
+    return out;
+  });
+  std::vector<float> expected(static_cast<size_t>(targets * d), 0.5f);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t c = 0; c < d && index[size_t(row)] >= 0; ++c) {
+      expected[size_t(index[size_t(row)] * d + c)] += float(row + c);
+    }
+  }
+  EXPECT_EQ(values, expected);
+}
+
+TEST(Launch, TasksEachHaveTheirOwnScratch) {
+  const int64_t count = 100, scratch = 1000;
+  const auto values = same_for_all_threads([=] {
+    std::vector<float> out(count);
+    launch::tasks(Device{}, count, scratch, count * scratch,
+                  [&](Lane lane, int64_t task, float* memory) {
+                    for (int64_t i = 0; i < scratch; ++i) memory[i] = static_cast<float>(task);
+                    out[size_t(task)] = lane.sum(scratch, [=](int64_t i) { return memory[i]; });
+                  });
+    return out;
+  });
+  for (int64_t task = 0; task < count; ++task) {
+    EXPECT_EQ(values[static_cast<size_t>(task)], static_cast<float>(task * scratch));
+  }
+}
+
+// Random numbers ----------------------------------------------------------------------------------
+
+// The known answers of the authors' Random123 library.
+TEST(Philox, GivesTheKnownAnswers) {
+  EXPECT_THAT(philox(0, 0, 0), ElementsAre(0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8));
+  const uint64_t ones = ~uint64_t{0};
+  EXPECT_THAT(philox(ones, ones, ones),
+              ElementsAre(0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd));
+  EXPECT_THAT(philox(0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88),
+              ElementsAre(0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1));
+}
+
+std::vector<uint32_t> mask_words(int64_t n, RandomKey key) {
+  std::vector<uint32_t> words(static_cast<size_t>(n));
+  launch::map_random(Device{}, n, key, [&](int64_t i, uint32_t word) { words[size_t(i)] = word; });
+  return words;
+}
+
+TEST(MapRandom, IsTheSameForAnyNumberOfThreadsAndAnyLength) {
+  const RandomKey key{1, 2, 3};
+  set_thread_count(1);
+  const std::vector<uint32_t> one = mask_words(100'000, key);
+  set_thread_count(3);
+  EXPECT_EQ(mask_words(100'000, key), one);
+  set_thread_count(0);
+  const std::vector<uint32_t> shorter = mask_words(1001, key);
+  EXPECT_TRUE(std::equal(shorter.begin(), shorter.end(), one.begin()));
+}
+
+TEST(MapRandom, DependsOnSeedStepAndSite) {
+  const std::vector<uint32_t> words = mask_words(100, {1, 2, 3});
+  EXPECT_NE(mask_words(100, {2, 2, 3}), words);
+  EXPECT_NE(mask_words(100, {1 | uint64_t{1} << 40, 2, 3}), words);
+  EXPECT_NE(mask_words(100, {1, 3, 3}), words);
+  EXPECT_NE(mask_words(100, {1, 2, 4}), words);
+}
+
+TEST(MapRandom, WordsAreUniform) {
+  const int64_t n = 1 << 20;
+  const std::vector<uint32_t> words = mask_words(n, {7, 1, 0});
+  // Pearson's test over 256 bins of the high bits and of the low bits; 255 degrees of freedom have
+  // a mean of 255 and a deviation of 22.6.
+  for (const int shift : {24, 0}) {
+    std::vector<double> bins(256);
+    for (const uint32_t word : words) ++bins[word >> shift & 255];
+    double statistic = 0;
+    const double expected = double(n) / 256;
+    for (const double count : bins) statistic += (count - expected) * (count - expected) / expected;
+    EXPECT_NEAR(statistic, 255, 5 * 22.6) << "bits from " << shift;
+  }
+  // Neighbours do not know of each other.
+  for (const size_t distance : {1, 16, 64}) {
+    double correlation = 0;
+    for (size_t i = 0; i + distance < words.size(); ++i) {
+      correlation += (words[i] * 0x1p-32 - 0.5) * (words[i + distance] * 0x1p-32 - 0.5) * 12;
+    }
+    EXPECT_LT(std::abs(correlation / double(n)), 5 / std::sqrt(double(n))) << distance;
+  }
+}
+
+TEST(Random, HasTheMomentsOfItsDistributions) {
+  Random random(3);
+  const int n = 200'000;
+  double mean = 0, square = 0, uniform = 0;
+  std::vector<int> below(7);
+  for (int i = 0; i < n; ++i) {
+    const double x = random.normal();
+    mean += x / n;
+    square += x * x / n;
+    uniform += random.uniform() / n;
+    ++below.at(random.below(7));
+  }
+  EXPECT_NEAR(mean, 0, 0.012);
+  EXPECT_NEAR(square, 1, 0.02);
+  EXPECT_NEAR(uniform, 0.5, 0.004);
+  for (const int count : below) EXPECT_NEAR(count, n / 7.0, 5 * std::sqrt(n / 7.0));
+}
+
+// Elementary functions ----------------------------------------------------------------------------
+
+// The largest relative error over a fine grid.
+template <class F, class G>
+double worst_relative_error(double begin, double end, F f, G exact) {
+  double worst = 0;
+  for (int i = 0; i <= 1'000'000; ++i) {
+    const auto x = static_cast<float>(begin + (end - begin) * i / 1e6);
+    const double y = exact(static_cast<double>(x));
+    worst = std::max(worst, std::abs(f(x) - y) / std::abs(y));
+  }
+  return worst;
+}
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+TEST(Math, ExpIsAccurateToAFewUlp) {
+  const auto f = [](float x) { return exp_of(x); };
+  const auto exact = [](double x) { return std::exp(x); };
+  EXPECT_LT(worst_relative_error(-87.3, 88.7, f, exact), 2e-7);
+  EXPECT_LT(worst_relative_error(-1e-3, 1e-3, f, exact), 1.2e-7);
+}
+
+TEST(Math, ExpAtTheEdges) {
+  EXPECT_EQ(exp_of(0.0f), 1);
+  EXPECT_EQ(exp_of(-0.0f), 1);
+  EXPECT_EQ(exp_of(-kInfinity), 0);
+  EXPECT_EQ(exp_of(kInfinity), kInfinity);
+  EXPECT_EQ(exp_of(1e30f), kInfinity);
+  EXPECT_EQ(exp_of(89.0f), kInfinity);
+  EXPECT_EQ(exp_of(-88.0f), 0);
+  EXPECT_TRUE(std::isnan(exp_of(kNaN)));
+  EXPECT_EQ(exp_of(std::numeric_limits<float>::denorm_min()), 1);
+  EXPECT_NEAR(exp_of(88.72283f) / std::exp(88.72283), 1, 1e-5) << "the last that is finite";
+}
+
+TEST(Math, TanhIsAccurateAndBounded) {
+  const auto f = [](float x) { return tanh_of(x); };
+  const auto exact = [](double x) { return std::tanh(x); };
+  EXPECT_LT(worst_relative_error(1e-6, 20, f, exact), 3e-7);
+  EXPECT_LT(worst_relative_error(-2, -1e-6, f, exact), 3e-7);
+  EXPECT_EQ(tanh_of(0.0f), 0);
+  EXPECT_EQ(tanh_of(kInfinity), 1);
+  EXPECT_EQ(tanh_of(-kInfinity), -1);
+  EXPECT_EQ(tanh_of(-1e30f), -1);
+  EXPECT_TRUE(std::isnan(tanh_of(kNaN)));
+  const float tiny = std::numeric_limits<float>::min();
+  EXPECT_EQ(tanh_of(tiny), tiny);
+}
+
+TEST(Math, SigmoidIsAccurateAndBounded) {
+  const auto f = [](float x) { return sigmoid_of(x); };
+  const auto exact = [](double x) { return 1 / (1 + std::exp(-x)); };
+  EXPECT_LT(worst_relative_error(-80, 80, f, exact), 4e-7);
+  EXPECT_EQ(sigmoid_of(kInfinity), 1);
+  EXPECT_EQ(sigmoid_of(-kInfinity), 0);
+  EXPECT_TRUE(std::isnan(sigmoid_of(kNaN)));
+}
+
+TEST(Math, ErfIsAccurateAndBounded) {
+  double worst = 0;
+  for (int i = -60'000; i <= 60'000; ++i) {
+    const auto x = static_cast<float>(i * 1e-4);
+    worst = std::max(worst, std::abs(double(erf_of(x)) - std::erf(double(x))));
+  }
+  EXPECT_LT(worst, 5e-7);
+  EXPECT_EQ(erf_of(kInfinity), 1);
+  EXPECT_EQ(erf_of(-kInfinity), -1);
+  EXPECT_TRUE(std::isnan(erf_of(kNaN)));
+}
+
+}  // namespace
+}  // namespace dragoman

@@ -1,0 +1,485 @@
+// The parts of training, one by one. Whole runs are the subject of trainer_test.cpp and
+// run_test.cpp.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <cmath>
+#include <csignal>
+#include <numbers>
+#include <numeric>
+
+#include "core/check.h"
+#include "ops/update.h"
+#include "train/average.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+#include "train/limits.h"
+#include "train/optimizer.h"
+#include "train/run.h"
+#include "train/run_directory.h"
+#include "train/schedule.h"
+#include "train/stop_signals.h"
+#include "train_fixture.h"
+
+namespace dragoman {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+bool never() { return false; }
+
+// Schedules ---------------------------------------------------------------------------------------
+
+struct ScheduleCase {
+  const char* name;
+  const char* settings;
+  int64_t step;
+  double expected;
+  int64_t plateaus = 0;
+};
+
+class ScheduleTest : public ::testing::TestWithParam<ScheduleCase> {};
+
+TEST_P(ScheduleTest, FollowsItsFormula) {
+  const ScheduleCase& c = GetParam();
+  const Config config = parse_config(std::string("training: {") + c.settings + "}", "test");
+  EXPECT_NEAR(Schedule(config.training, 64).learning_rate(c.step, c.plateaus), c.expected, 1e-12);
+}
+
+constexpr const char* kRoot = "schedule: inverse_sqrt, learning_rate: 0.8, warmup_steps: 100";
+constexpr const char* kNoam = "schedule: noam, learning_rate: 2, warmup_steps: 100";
+constexpr const char* kLinear =
+    "schedule: linear, learning_rate: 1, warmup_steps: 10, max_steps: 110, "
+    "minimum_learning_rate: 0.1";
+constexpr const char* kCosine =
+    "schedule: cosine, learning_rate: 1, warmup_steps: 10, schedule_steps: 110, "
+    "minimum_learning_rate: 0.1";
+constexpr const char* kPlateau =
+    "schedule: plateau, learning_rate: 1, warmup_steps: 10, plateau_factor: 0.5, "
+    "minimum_learning_rate: 0.2";
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ScheduleTest,
+    ::testing::Values(
+        ScheduleCase{"RootWarmup", kRoot, 25, 0.2}, ScheduleCase{"RootPeak", kRoot, 100, 0.8},
+        ScheduleCase{"RootAfter", kRoot, 400, 0.4},
+        ScheduleCase{"RootMinimum",
+                     "schedule: inverse_sqrt, learning_rate: 0.8, warmup_steps: 100, "
+                     "minimum_learning_rate: 0.5",
+                     400, 0.5},
+        ScheduleCase{"MinimumSparesWarmup",
+                     "schedule: inverse_sqrt, learning_rate: 0.8, warmup_steps: 100, "
+                     "minimum_learning_rate: 0.5",
+                     25, 0.2},
+        ScheduleCase{"NoamWarmup", kNoam, 50, 2.0 / 8 * 50 * 1e-3},
+        ScheduleCase{"NoamPeak", kNoam, 100, 2.0 / 8 / 10},
+        ScheduleCase{"NoamAfter", kNoam, 400, 2.0 / 8 / 20},
+        ScheduleCase{"LinearWarmup", kLinear, 5, 0.5}, ScheduleCase{"LinearPeak", kLinear, 10, 1},
+        ScheduleCase{"LinearMiddle", kLinear, 60, 0.55},
+        ScheduleCase{"LinearEnd", kLinear, 110, 0.1},
+        ScheduleCase{"LinearBeyond", kLinear, 500, 0.1},
+        ScheduleCase{"CosineQuarter", kCosine, 35,
+                     0.1 + 0.9 * (1 + std::cos(std::numbers::pi / 4)) / 2},
+        ScheduleCase{"CosineMiddle", kCosine, 60, 0.55},
+        ScheduleCase{"CosineEnd", kCosine, 110, 0.1},
+        ScheduleCase{"CosineBeyond", kCosine, 500, 0.1},
+        ScheduleCase{"PlateauNone", kPlateau, 50, 1},
+        ScheduleCase{"PlateauTwo", kPlateau, 50, 0.25, 2},
+        ScheduleCase{"PlateauMinimum", kPlateau, 50, 0.2, 3},
+        ScheduleCase{"ConstantWarmup", "schedule: constant, learning_rate: 3, warmup_steps: 10", 5,
+                     1.5},
+        ScheduleCase{"ConstantNoWarmup", "schedule: constant, learning_rate: 3, warmup_steps: 0", 1,
+                     3}),
+    [](const auto& test) { return test.param.name; });
+
+// The optimiser -----------------------------------------------------------------------------------
+
+std::vector<real> random_values(size_t n, uint64_t seed) {
+  Random random(seed);
+  std::vector<real> values(n);
+  for (real& value : values) value = static_cast<real>(random.normal());
+  return values;
+}
+
+TEST(Update, SquaredNormIsExactWhateverTheThreads) {
+  const std::vector<real> values = random_values(100'003, 1);
+  const double expected =
+      std::accumulate(values.begin(), values.end(), 0.0,
+                      [](double sum, double value) { return sum + value * value; });
+  set_thread_count(1);
+  const double one = squared_norm(Tensor::from(values));
+  set_thread_count(0);
+  EXPECT_EQ(squared_norm(Tensor::from(values)), one);
+  EXPECT_NEAR(one, expected, 1e-6 * expected);
+  EXPECT_TRUE(std::isnan(squared_norm(Tensor::from<real>({1, NAN, 2}))));
+}
+
+TEST(Update, AdamIsThatOfThePapers) {
+  const size_t n = 1000;
+  const double rate = 0.01, beta1 = 0.8, beta2 = 0.95, epsilon = 1e-3, decay = 0.1, scale = 0.5;
+  const std::vector<real> start = random_values(n, 7);
+  const Tensor values = Tensor::from(start), mean = Tensor::zeros({n}),
+               variance = Tensor::zeros({n});
+  std::vector<double> x(start.begin(), start.end()), m(n), v(n);
+  for (int t = 1; t <= 5; ++t) {
+    const std::vector<real> gradients = random_values(n, 100 + static_cast<uint64_t>(t));
+    adam_update(values, Tensor::from(gradients), mean, variance,
+                {.step = t,
+                 .learning_rate = rate,
+                 .gradient_scale = scale,
+                 .beta1 = beta1,
+                 .beta2 = beta2,
+                 .epsilon = epsilon,
+                 .weight_decay = decay});
+    for (size_t i = 0; i < n; ++i) {
+      const double g = scale * gradients[i];
+      m[i] = beta1 * m[i] + (1 - beta1) * g;
+      v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+      const double corrected_m = m[i] / (1 - std::pow(beta1, t));
+      const double corrected_v = v[i] / (1 - std::pow(beta2, t));
+      x[i] -= rate * (corrected_m / (std::sqrt(corrected_v) + epsilon) + decay * x[i]);
+    }
+  }
+  const std::vector<real> result = values.to_host();
+  for (size_t i = 0; i < n; ++i) ASSERT_NEAR(result[i], x[i], 2e-6 * (1 + std::abs(x[i]))) << i;
+}
+
+// A model of a few parameters, and an optimiser for it.
+struct SmallModel {
+  explicit SmallModel(const std::string& settings)
+      : config(parse_config("training: {" + settings + "}", "test").training) {
+    parameters.add("a", {3}, Start::kOnes);
+    parameters.add("b", {2, 2}, Start::kOnes);
+    parameters.allocate({}, 1, {});
+    optimizer.emplace(parameters, config);
+  }
+  // One step with all gradients at `gradient`; returns the norm.
+  double step(int64_t number, real gradient, double rate, int64_t tokens) {
+    for (const Parameters::Entry& entry : parameters.entries()) {
+      const Tensor part = Parameters::part(parameters.gradients(), entry);
+      part.copy_from(Tensor::from(std::vector<real>(static_cast<size_t>(part.size()), gradient),
+                                  part.shape()));
+    }
+    return optimizer->update(number, rate, tokens);
+  }
+  double first(const Tensor& flat) const { return flat.to_host()[0]; }
+
+  TrainingConfig config;
+  Parameters parameters;
+  std::optional<Optimizer> optimizer;
+};
+
+TEST(Optimizer, DescendsTheMeanOverTokensAndClipsIt) {
+  SmallModel free("clip_norm: 0, beta1: 0.5");
+  EXPECT_NEAR(free.step(1, 8, 0.1, 4), 2 * std::sqrt(7.0), 1e-5);
+  EXPECT_NEAR(free.first(free.optimizer->mean()), 0.5 * 2, 1e-6);
+  SmallModel clipped("clip_norm: 0.1, beta1: 0.5");
+  EXPECT_NEAR(clipped.step(1, 8, 0.1, 4), 2 * std::sqrt(7.0), 1e-5) << "the norm before clipping";
+  EXPECT_NEAR(std::sqrt(squared_norm(clipped.optimizer->mean())) / 0.5, 0.1, 1e-6);
+}
+
+TEST(Optimizer, DecaysWeightsAsAdamWAndNotAsAdam) {
+  SmallModel adam("optimizer: adam"), adamw("optimizer: adamw, weight_decay: 0.5");
+  adam.step(1, 0, 0.1, 1);
+  adamw.step(1, 0, 0.1, 1);
+  EXPECT_EQ(adam.first(adam.parameters.values()), 1);
+  EXPECT_NEAR(adamw.first(adamw.parameters.values()), 1 - 0.1 * 0.5, 1e-6);
+}
+
+TEST(Optimizer, ChangesNothingForAGradientThatIsNotFinite) {
+  SmallModel model("ema_decay: 0.9");
+  EXPECT_TRUE(std::isnan(model.step(1, NAN, 0.1, 1)));
+  EXPECT_EQ(model.first(model.parameters.values()), 1);
+  EXPECT_EQ(model.first(model.optimizer->average()), 1);
+  EXPECT_EQ(model.first(model.optimizer->mean()), 0);
+}
+
+TEST(Optimizer, KeepsAMovingAverage) {
+  SmallModel model("ema_decay: 0.3");
+  double average = 1;
+  for (int t = 1; t <= 4; ++t) {
+    model.step(t, 1, 0.1, 1);
+    const double decay = std::min(0.3, (1.0 + t) / (10.0 + t));
+    average = decay * average + (1 - decay) * model.first(model.parameters.values());
+  }
+  EXPECT_NEAR(model.first(model.optimizer->average()), average, 1e-6);
+  const double trained = model.first(model.parameters.values());
+  {
+    const UseAverage use(model.parameters, *model.optimizer);
+    EXPECT_NEAR(model.first(model.parameters.values()), average, 1e-6);
+  }
+  EXPECT_EQ(model.first(model.parameters.values()), trained);
+}
+
+// Limits ------------------------------------------------------------------------------------------
+
+TEST(Limits, EndTraining) {
+  TrainingConfig config;
+  config.max_steps = 10;
+  config.max_epochs = 3;
+  config.max_minutes = 2;
+  config.stop_patience = 4;
+  TrainingState state;
+  state.step = 9;
+  state.position.epoch = 2;
+  state.epochs = 2.4;
+  state.seconds = 119;
+  state.waited = 3;
+  EXPECT_EQ(reason_to_stop(config, state), "");
+  EXPECT_DOUBLE_EQ(fraction_done(config, state), 119.0 / 120);
+  const auto reason = [&](auto change) {
+    TrainingState changed = state;
+    change(changed);
+    return reason_to_stop(config, changed);
+  };
+  EXPECT_THAT(reason([](auto& s) { s.step = 10; }), HasSubstr("training.max_steps: 10"));
+  EXPECT_THAT(reason([](auto& s) { s.position.epoch = 3; }), HasSubstr("training.max_epochs: 3"));
+  EXPECT_THAT(reason([](auto& s) { s.seconds = 120; }), HasSubstr("training.max_minutes: 2"));
+  EXPECT_THAT(reason([](auto& s) { s.waited = 4; }), HasSubstr("no better bleu in 4 validations"));
+  config.max_steps = config.max_epochs = config.stop_patience = 0;
+  config.max_minutes = 0;
+  state.step = state.waited = 1'000'000;
+  EXPECT_EQ(reason_to_stop(config, state), "") << "0 is no limit";
+  EXPECT_EQ(fraction_done(config, state), 0);
+}
+
+TEST(Limits, TheBestIsByTheChosenMetric) {
+  const Scores first{.step = 1, .loss = 3, .perplexity = 9, .bleu = 10};
+  const Scores second{.step = 2, .loss = 4, .perplexity = 8, .bleu = 9};
+  const std::vector<std::pair<std::string, bool>> second_is_better = {
+      {"bleu", false}, {"loss", false}, {"perplexity", true}};
+  for (const auto& [metric, better] : second_is_better) {
+    TrainingConfig config;
+    config.stop_metric = metric;
+    TrainingState state;
+    EXPECT_TRUE(record_scores(config, first, state)) << metric;
+    EXPECT_EQ(record_scores(config, second, state), better) << metric;
+    EXPECT_EQ(state.best, better ? second : first) << metric;
+    EXPECT_EQ(state.latest, second);
+    EXPECT_EQ(state.waited, better ? 0 : 1);
+    EXPECT_FALSE(record_scores(config, second, state)) << "an equal one is no better";
+  }
+}
+
+TEST(Limits, APlateauIsPatienceWithoutABetterScoreAfterTheWarmup) {
+  TrainingConfig config;
+  config.schedule = "plateau";
+  config.plateau_patience = 2;
+  config.warmup_steps = 2;
+  TrainingState state;
+  for (int64_t step = 1; step <= 7; ++step) {
+    record_scores(config, {.step = step, .bleu = 5}, state);
+    // 1 is the best, 2 is in the warm-up, 3 and 4 make a plateau, 5 and 6 the next.
+    EXPECT_EQ(state.plateaus, step < 4 ? 0 : step < 6 ? 1 : 2) << step;
+  }
+  record_scores(config, {.step = 8, .bleu = 6}, state);
+  EXPECT_EQ(state.plateau_waited, 0);
+}
+
+// Checkpoints -------------------------------------------------------------------------------------
+
+class TrainTest : public TinyRun {};
+
+// Writes of more than `bytes` to a file fail while one lives, as on a full disk.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(TrainTest, ACheckpointIsACompleteModel) {
+  const Config config = this->config({"training.ema_decay=0.5"});
+  run_training(config);
+  const LoadedModel loaded = load_model(directory_ / "run");
+  EXPECT_EQ(loaded.path, run("best.h5"));
+  EXPECT_THAT(diff(loaded.config, config), IsEmpty());
+  EXPECT_EQ(loaded.vocabularies.source, data(config).vocabularies.source);
+  const auto stored = arrays(run("best.h5"));
+  for (const Parameters::Entry& entry : loaded.model->parameters().entries()) {
+    const Tensor value = Parameters::part(loaded.model->parameters().values(), entry);
+    EXPECT_EQ(value.to_host(), stored.at("/average/" + entry.name)) << entry.name;
+    EXPECT_NE(value.to_host(), stored.at("/parameters/" + entry.name)) << entry.name;
+  }
+  // What was validated is what is loaded.
+  const CheckpointReader reader(run("best.h5"));
+  const auto again =
+      Validator(config, loaded.vocabularies, *loaded.model).run(reader.state()->best.step, never);
+  EXPECT_EQ(again->scores, reader.state()->best);
+}
+
+TEST_F(TrainTest, FindsTheModelOfARunDirectory) {
+  run_training(config({"training.max_steps=1"}));
+  std::filesystem::copy_file(run("last.h5"), directory_ / "one.h5");
+  EXPECT_EQ(find_checkpoint(directory_ / "one.h5"), directory_ / "one.h5");
+  EXPECT_EQ(find_checkpoint(directory_ / "run"), run("best.h5"));
+  std::filesystem::remove(run("best.h5"));
+  EXPECT_EQ(find_checkpoint(directory_ / "run"), run("last.h5"));
+  std::filesystem::remove(run("last.h5"));
+  EXPECT_THAT(error_of([&] { load_model(directory_ / "run"); }),
+              HasSubstr("has neither best.h5 nor last.h5"));
+  EXPECT_THAT(error_of([&] { load_model(directory_ / "nowhere"); }),
+              HasSubstr("no such run directory or checkpoint"));
+}
+
+TEST_F(TrainTest, SaysWhatIsWrongWithAFile) {
+  run_training(config({"training.max_steps=1"}));
+  const auto error = [&](const std::string& name) {
+    return error_of([&] { load_model(directory_ / name); });
+  };
+  std::filesystem::copy_file(run("last.h5"), directory_ / "short.h5");
+  std::filesystem::resize_file(directory_ / "short.h5",
+                               std::filesystem::file_size(run("last.h5")) / 2);
+  EXPECT_THAT(error("short.h5"), AllOf(HasSubstr("short.h5"), HasSubstr("cut short")));
+  std::ofstream(directory_ / "text.h5") << "no HDF5 at all";
+  EXPECT_THAT(error("text.h5"), HasSubstr("not an HDF5 file"));
+  for (const auto& entry : std::filesystem::directory_iterator(directory_ / "cache")) {
+    const std::string name = "cache/" + entry.path().filename().string();
+    EXPECT_THAT(error(name), AllOf(HasSubstr(name), HasSubstr("not a checkpoint")));
+  }
+  // One flipped bit in the middle of the largest array.
+  std::filesystem::copy_file(run("last.h5"), directory_ / "flipped.h5");
+  std::string bytes = contents(directory_ / "flipped.h5");
+  const auto weights = arrays(run("last.h5")).at("/parameters/target_embedding.weight");
+  const size_t place = bytes.find(
+      std::string(reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(float)));
+  ASSERT_NE(place, std::string::npos);
+  bytes[place + 100] = static_cast<char>(bytes[place + 100] ^ 1);
+  std::ofstream(directory_ / "flipped.h5", std::ios::binary) << bytes;
+  EXPECT_THAT(error("flipped.h5"), HasSubstr("target_embedding.weight"));
+}
+
+TEST_F(TrainTest, RefusesParametersOfAnotherModel) {
+  const Config config = this->config(), wide = this->config({"model.encoder.dim=7"});
+  const TrainingData data = this->data(config);
+  const Model model(wide.model, 19, 19, 1);
+  const Parameters& parameters = model.parameters();
+  save_checkpoint(directory_ / "shape.h5", config, data.vocabularies, parameters,
+                  {{kParametersGroup, parameters.values()}});
+  EXPECT_THAT(error_of([&] { load_model(directory_ / "shape.h5"); }),
+              AllOf(HasSubstr("shape.h5/parameters"), HasSubstr("has the shape"),
+                    HasSubstr("but the model's is")));
+  const Config deep = this->config({"model.encoder.layers=2"});
+  const Model deeper(deep.model, 19, 19, 1);
+  save_checkpoint(directory_ / "more.h5", config, data.vocabularies, deeper.parameters(),
+                  {{kParametersGroup, deeper.parameters().values()}});
+  EXPECT_THAT(error_of([&] { load_model(directory_ / "more.h5"); }),
+              HasSubstr("that the model does not know"));
+  const Model right(config.model, 19, 19, 1);
+  save_checkpoint(directory_ / "less.h5", deep, data.vocabularies, right.parameters(),
+                  {{kParametersGroup, right.parameters().values()}});
+  EXPECT_THAT(error_of([&] { load_model(directory_ / "less.h5"); }), HasSubstr("has no parameter"));
+}
+
+TEST_F(TrainTest, ACheckpointStaysAsItWasWhenTheNextCannotBeSaved) {
+  const Config config = this->config();
+  const TrainingData data = this->data(config);
+  const Model model(config.model, 19, 19, 1);
+  const Parameters& parameters = model.parameters();
+  const auto save = [&] {
+    save_checkpoint(directory_ / "model.h5", config, data.vocabularies, parameters,
+                    {{kParametersGroup, parameters.values()}});
+  };
+  save();
+  const std::string before = contents(directory_ / "model.h5");
+  {
+    const FullDisk full(20'000);
+    EXPECT_THAT(error_of(save), AllOf(HasSubstr("model.h5: cannot be written"),
+                                      HasSubstr("the file there before is unchanged")));
+  }
+  EXPECT_EQ(contents(directory_ / "model.h5"), before);
+  parameters.values().data()[5] = NAN;
+  EXPECT_THAT(error_of(save), HasSubstr("/parameters is NaN or infinite"));
+  EXPECT_EQ(contents(directory_ / "model.h5"), before);
+  for (const auto& entry : std::filesystem::directory_iterator(directory_.string()))
+    EXPECT_THAT(entry.path().string(), Not(HasSubstr(".tmp")));
+}
+
+TEST_F(TrainTest, AveragesCheckpoints) {
+  run_training(config({"training.keep=3"}));
+  const auto a = arrays(run("step-6.h5")), b = arrays(run("step-9.h5")),
+             c = arrays(run("step-12.h5"));
+  const std::filesystem::path output = directory_ / "average.h5";
+  average_checkpoints({run("step-6.h5"), run("step-9.h5"), run("step-12.h5")}, output);
+  const LoadedModel loaded = load_model(output);
+  for (const Parameters::Entry& entry : loaded.model->parameters().entries()) {
+    const std::string name = "/parameters/" + entry.name;
+    const auto mean = Parameters::part(loaded.model->parameters().values(), entry).to_host();
+    for (size_t i = 0; i < mean.size(); ++i)
+      ASSERT_NEAR(mean[i], (a.at(name)[i] + b.at(name)[i] + c.at(name)[i]) / 3, 1e-6) << name;
+  }
+  EXPECT_FALSE(CheckpointReader(output).state().has_value());
+  std::filesystem::copy_file(output, run("last.h5"),
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_THAT(error_of([&] { run_training(config()); }), HasSubstr("holds no state"));
+
+  run_training(config(
+      {"output=" + (directory_ / "wide").string(), "model.encoder.dim=7", "training.max_steps=1"}));
+  EXPECT_THAT(error_of([&] {
+                average_checkpoints({run("best.h5"), directory_ / "wide"}, output);
+              }),
+              HasSubstr("has the shape"));
+  run_training(config({"output=" + (directory_ / "char").string(), "vocabulary.type=char",
+                       "vocabulary.size=20", "training.max_steps=1"}));
+  EXPECT_THAT(error_of([&] {
+                average_checkpoints({run("best.h5"), directory_ / "char"}, output);
+              }),
+              HasSubstr("another vocabulary"));
+}
+
+// The run directory -------------------------------------------------------------------------------
+
+TEST_F(TrainTest, TwoProcessesDoNotTrainInOneDirectory) {
+  const RunDirectory first(directory_ / "run");
+  EXPECT_THAT(error_of([&] { run_training(config()); }), HasSubstr("another process is training"));
+}
+
+TEST_F(TrainTest, LogsForgetWhatComesAfterTheStepThatIsContinuedFrom) {
+  RunDirectory run_directory(directory_ / "run");
+  run_directory.open_logs(0);
+  for (const int64_t step : {5, 10, 15}) {
+    TrainingState state;
+    state.latest.step = step;
+    run_directory.log({{"type", "train"}, {"step", step}});
+    run_directory.log_validation(state, false);
+  }
+  std::ofstream(run("log.jsonl"), std::ios::app) << R"({"type":"train","step":)";
+  run_directory.open_logs(10);
+  EXPECT_THAT(lines_of(run("log.jsonl")),
+              ElementsAre(R"({"type":"train","step":5})", R"({"type":"train","step":10})"));
+  EXPECT_THAT(lines_of(run("validation.tsv")),
+              ElementsAre(StartsWith("step\t"), StartsWith("5\t"), StartsWith("10\t")));
+}
+
+// Signals -----------------------------------------------------------------------------------------
+
+TEST(StopSignals, TheFirstIsAWishAndTheSecondEndsTheProcess) {
+  const auto is_default = [](int signal) {
+    struct sigaction action = {};
+    sigaction(signal, nullptr, &action);
+    return action.sa_handler == SIG_DFL;
+  };
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const StopSignals signals;
+    EXPECT_FALSE(StopSignals::requested());
+    std::raise(signal);
+    EXPECT_TRUE(StopSignals::requested());
+    EXPECT_TRUE(is_default(SIGINT) && is_default(SIGTERM));
+  }
+}
+
+}  // namespace
+}  // namespace dragoman

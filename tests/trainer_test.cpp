@@ -1,0 +1,359 @@
+// Whole runs on a tiny corpus, within the process. What the program does around them is the subject
+// of run_test.cpp.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/check.h"
+#include "train/evaluation.h"
+#include "train/run.h"
+#include "train/run_directory.h"
+#include "train/trainer.h"
+#include "train_fixture.h"
+
+namespace dragoman {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+class TrainerTest : public TinyRun {};
+
+bool never() { return false; }
+
+// What a run leaves behind
+// -------------------------------------------------------------------------
+
+TEST_F(TrainerTest, ARunDirectoryHoldsItsFiles) {
+  run_training(config({"training.samples=2", "training.keep=2"}));
+  for (const char* file : {"config.yaml", "train.log", "log.jsonl", "validation.tsv", "best.h5",
+                           "last.h5", "step-9.h5", "step-12.h5", "validation/step-4.de",
+                           "validation/step-12.de", "test/test.de", "test.json"})
+    EXPECT_TRUE(std::filesystem::exists(run(file))) << file;
+  EXPECT_FALSE(std::filesystem::exists(run("step-6.h5"))) << "two are kept";
+  EXPECT_THAT(
+      diff(load_config(run("config.yaml")), config({"training.samples=2", "training.keep=2"})),
+      IsEmpty());
+  EXPECT_THAT(lines_of(run("validation.tsv")), ElementsAre(StartsWith("step\t"), StartsWith("4\t"),
+                                                           StartsWith("8\t"), StartsWith("12\t")));
+  std::vector<std::string> events;
+  for (const std::string& line : lines_of(run("log.jsonl"))) {
+    const auto entry = nlohmann::json::parse(line);
+    events.push_back(entry["type"].get<std::string>() + " " +
+                     std::to_string(entry["step"].get<int>()));
+    if (entry["type"] == "train") {
+      for (const char* key : {"epoch", "loss", "perplexity", "learning_rate", "gradient_norm",
+                              "source_tokens_per_second", "target_tokens_per_second"})
+        EXPECT_TRUE(entry[key].is_number()) << key;
+    }
+    if (entry["type"] == "end") {
+      EXPECT_GT(entry["peak_bytes"], 1 << 20);
+    }
+  }
+  EXPECT_THAT(events, ElementsAre("train 3", "validation 4", "train 6", "validation 8", "train 9",
+                                  "train 12", "validation 12", "end 12"));
+  const auto test = nlohmann::json::parse(contents(run("test.json")));
+  EXPECT_EQ(test[0]["corpus"], "test");
+  EXPECT_THAT(test[0]["signature"].get<std::string>(), HasSubstr("tok:13a"));
+  EXPECT_EQ(lines_of(run("test/test.de")).size(), 9u);
+  const std::string log = contents(run("train.log"));
+  for (const char* text : {"  ppl ", "  lr ", " tok/s", " left", "BLEU", "  translation  ",
+                           "peak memory", "test test: BLEU|nrefs:1"})
+    EXPECT_THAT(log, HasSubstr(text));
+}
+
+// Training ----------------------------------------------------------------------------------------
+
+TEST_F(TrainerTest, LearnsTheTask) {
+  run_training(config({"training.max_steps=150", "training.validate_every=50",
+                       "model.encoder.dim=24", "training.learning_rate=0.02",
+                       "model.encoder.dropout=0", "model.decoder.dropout=0"}));
+  const CheckpointReader reader(run("last.h5"));
+  EXPECT_LT(reader.state()->latest.perplexity, 4) << "of 19 pieces";
+}
+
+TEST_F(TrainerTest, TheSameSeedGivesTheSameBitsAndAnotherDoesNot) {
+  EXPECT_EQ(trained({}), trained({}));
+  EXPECT_NE(trained({}), trained({"seed=2"}));
+}
+
+TEST_F(TrainerTest, EverySettingOfTheOptimisationHasAnEffect) {
+  using Sets = std::vector<std::string>;
+  const Sets adamw = {"training.optimizer=adamw"};
+  const Sets plateau = {"training.schedule=plateau", "training.plateau_patience=1",
+                        "training.validate_every=1"};
+  const Sets linear = {"training.schedule=linear"};
+  const std::vector<std::pair<Sets, std::string>> cases = {
+      {{}, "training.batch_tokens=60"},
+      {{}, "training.accumulate=2"},
+      {{}, "training.optimizer=adamw"},
+      {adamw, "training.weight_decay=0.3"},
+      {{}, "training.learning_rate=0.02"},
+      {{}, "training.beta1=0.5"},
+      {{}, "training.beta2=0.9"},
+      {{}, "training.epsilon=1.0e-3"},
+      {{}, "training.schedule=noam"},
+      {{}, "training.schedule=linear"},
+      {{}, "training.schedule=cosine"},
+      {{}, "training.schedule=constant"},
+      {{}, "training.warmup_steps=2"},
+      {linear, "training.schedule_steps=20"},
+      {linear, "training.minimum_learning_rate=0.009"},
+      {plateau, "training.plateau_factor=0.1"},
+      {plateau, "training.plateau_patience=5"},
+      {{}, "training.label_smoothing=0"},
+      {{}, "training.clip_norm=0.05"},
+      {{}, "training.max_steps=11"},
+      {{}, "training.max_epochs=1"},
+      {{}, "training.max_minutes=1.0e-9"}};
+  std::map<Sets, std::map<std::string, std::vector<float>>> bases;
+  for (const auto& [base, change] : cases) {
+    if (!bases.contains(base)) bases[base] = trained(base);
+    Sets changed = base;
+    changed.push_back(change);
+    EXPECT_NE(trained(changed), bases[base]) << change;
+  }
+}
+
+TEST_F(TrainerTest, AccumulatedBatchesMakeTheStepOfOneLargeBatch) {
+  // Eight pairs of three words are 32 target tokens with their ends: two batches or one.
+  std::ofstream source(directory_ / "even.en"), target(directory_ / "even.de");
+  for (const char* line :
+       {"a b c", "d e f", "g h a", "b c d", "e f g", "h a b", "c d e", "f g h"}) {
+    source << line << '\n';
+    target << line << '\n';
+  }
+  source.close();
+  target.close();
+  std::vector<std::string> sets = {"data.train=[even]",
+                                   "vocabulary.size=11",
+                                   "training.epsilon=1.0e-3",
+                                   "model.encoder.dropout=0",
+                                   "model.decoder.dropout=0",
+                                   "model.encoder.embedding_dropout=0",
+                                   "training.max_steps=5",
+                                   "model.decoder.embedding_dropout=0",
+                                   "data.test=[]"};
+  sets.push_back("training.batch_tokens=32");
+  const auto large = trained(sets);
+  sets.back() = "training.batch_tokens=16";
+  const auto small = trained(sets);
+  EXPECT_EQ(CheckpointReader(directory_ / "trained" / "last.h5").state()->epochs, 2.5);
+  sets.push_back("training.accumulate=2");
+  const auto accumulated = trained(sets);
+  EXPECT_EQ(CheckpointReader(directory_ / "trained" / "last.h5").state()->epochs, 5);
+  double difference = 0, difference_of_small = 0;
+  for (const auto& [name, values] : large) {
+    if (!name.starts_with("/parameters")) continue;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const auto gap = [&](const auto& other) {
+        return std::abs(double{values[i]} - double{other.at(name)[i]});
+      };
+      difference = std::max(difference, gap(accumulated));
+      difference_of_small = std::max(difference_of_small, gap(small));
+    }
+  }
+  EXPECT_LT(difference, 1e-4);
+  EXPECT_GT(difference_of_small, 1e-3);
+}
+
+TEST_F(TrainerTest, AStepDoesNotReachIntoTheNextEpoch) {
+  run_training(config({"training.accumulate=1000", "training.max_steps=3"}));
+  const TrainingState state = *CheckpointReader(run("last.h5")).state();
+  EXPECT_EQ(state.position, (DataPosition{3, 0, 0}));
+  EXPECT_EQ(state.epochs, 3);
+}
+
+TEST_F(TrainerTest, EndsAtItsLimits) {
+  const auto end = [&](std::vector<std::string> sets) {
+    trained(std::move(sets));
+    const auto lines = lines_of(directory_ / "trained" / "log.jsonl");
+    return nlohmann::json::parse(lines.back());
+  };
+  EXPECT_EQ(end({})["reason"], "training.max_steps: 12");
+  EXPECT_EQ(end({"training.max_epochs=1"})["reason"], "training.max_epochs: 1");
+  EXPECT_EQ(CheckpointReader(directory_ / "trained" / "last.h5").state()->epochs, 1);
+  EXPECT_EQ(end({"training.max_minutes=1.0e-9"})["step"], 1);
+  // Nothing is learned: the first validation is the best and the next two are no better.
+  const auto stopped = end({"training.learning_rate=1.0e-30", "training.validate_every=2",
+                            "training.stop_patience=2", "training.max_steps=100"});
+  EXPECT_THAT(stopped["reason"].get<std::string>(), HasSubstr("training.stop_patience"));
+  EXPECT_EQ(stopped["step"], 6);
+}
+
+TEST_F(TrainerTest, ReportsAndSavesAsOftenAsAsked) {
+  run_training(config({"training.log_every=6", "training.validate_every=5", "training.save_every=4",
+                       "training.keep=10", "training.samples=3"}));
+  EXPECT_THAT(lines_of(run("validation.tsv")), SizeIs(1 + 3)) << "5, 10 and the end";
+  int trains = 0;
+  for (const std::string& line : lines_of(run("log.jsonl")))
+    trains += nlohmann::json::parse(line)["type"] == "train";
+  EXPECT_EQ(trains, 2);
+  for (const int step : {4, 8, 12})
+    EXPECT_TRUE(std::filesystem::exists(run("step-" + std::to_string(step) + ".h5"))) << step;
+  EXPECT_FALSE(std::filesystem::exists(run("step-5.h5")));
+  int samples = 0;
+  for (const std::string& line : lines_of(run("train.log")))
+    samples += line.find("  translation") == 0;
+  EXPECT_EQ(samples, 9);
+  EXPECT_EQ(thread_count(), 1);
+}
+
+TEST_F(TrainerTest, NamesTheOperationThatMadeANaN) {
+  const auto error = [&](const std::string& rate, const std::string& debug) {
+    return error_of([&] {
+      run_training(
+          config({"training.learning_rate=" + rate, "training.warmup_steps=1",
+                  "training.clip_norm=0", "training.save_every=1",
+                  "output=" + (directory_ / rate).string(), "training.debug_nan=" + debug}));
+    });
+  };
+  // At this rate the parameters become huge and the next forward pass overflows.
+  EXPECT_THAT(error("1.0e+30", "false"),
+              AllOf(HasSubstr("step 2: the loss is"), HasSubstr("--debug-nan"),
+                    HasSubstr("last.h5 is of step 1")));
+  EXPECT_THAT(error("1.0e+30", "true"), AllOf(HasSubstr("step 2: "), HasSubstr("the operation '")));
+  // At this one the update itself does.
+  EXPECT_THAT(error("1.0e+38", "false"), HasSubstr("/parameters is NaN or infinite"));
+  EXPECT_THAT(error("1.0e+38", "true"), HasSubstr("step 1: the operation 'adam_update'"));
+  for (const char* rate : {"1.0e+30", "1.0e+38"}) {
+    for (const auto& [name, values] : arrays(directory_ / rate / "last.h5")) {
+      for (const float value : values) ASSERT_TRUE(std::isfinite(value)) << name;
+    }
+  }
+}
+
+TEST_F(TrainerTest, PairsThatDoNotFitHaveNoPartInTheValidationLoss) {
+  const std::vector<std::string> sets = {"data.max_length=8", "training.max_steps=1",
+                                         "model.decoder.positions=learned",
+                                         "model.decoder.max_positions=13"};
+  const auto scores = [&] {
+    const Config config = this->config(sets);
+    const Model model(config.model, 19, 19, 1);
+    return Validator(config, data(config).vocabularies, model).run(1, never)->scores;
+  };
+  const Scores before = scores();
+  std::ofstream(directory_ / "validation.en", std::ios::app) << "\na b c\na b c\n";
+  std::ofstream(directory_ / "validation.de", std::ios::app)
+      << "s t\n\ns t u v w x y z s t u v w x y z\n";
+  EXPECT_EQ(scores().loss, before.loss);
+  run_training(config(sets));
+  EXPECT_THAT(contents(run("train.log")), HasSubstr("3 of 15 validation pairs are left out"));
+  EXPECT_THAT(lines_of(run("validation/step-1.de")), SizeIs(15)) << "but all are translated";
+}
+
+TEST_F(TrainerTest, RefusesASearchThatTheModelCannotDoBeforeItTrains) {
+  const size_t begin = yaml_.find("  decoder:");
+  yaml_.replace(begin, yaml_.find('\n', begin) - begin,
+                "  decoder: {type: gru, dim: 6, embedding_dim: 12, readout_dim: 12, "
+                "attention: none}");
+  EXPECT_THAT(error_of([&] { run_training(config({"decoding.coverage_penalty=0.2"})); }),
+              HasSubstr("coverage"));
+  EXPECT_FALSE(std::filesystem::exists(run("last.h5")));
+}
+
+// Continuing --------------------------------------------------------------------------------------
+
+TEST_F(TrainerTest, ARunStoppedAnywhereEndsAsOneThatWasNot) {
+  const Config config = this->config({"training.ema_decay=0.9", "training.schedule=plateau",
+                                      "training.plateau_patience=1", "training.validate_every=3",
+                                      "training.accumulate=2", "data.test=[]"});
+  const TrainingData data = this->data(config);
+  const auto validations = [&](const std::filesystem::path& path) {
+    std::vector<Scores> scores;
+    for (const std::string& line : lines_of(path / "log.jsonl")) {
+      const auto entry = nlohmann::json::parse(line);
+      if (entry["type"] == "validation")
+        scores.push_back({entry["step"], entry["loss"], entry["perplexity"], entry["bleu"]});
+    }
+    return scores;
+  };
+  // One session; `stop` says stop at the `patience`-th time that it is asked.
+  const auto session = [&](const std::filesystem::path& path, int patience) {
+    RunDirectory directory(path);
+    Trainer trainer(config, data, directory);
+    if (std::filesystem::exists(directory.last()))
+      trainer.resume(CheckpointReader(directory.last()));
+    return trainer.train([&] { return patience-- <= 0; }).has_value();
+  };
+  ASSERT_TRUE(session(directory_ / "whole", 1'000'000));
+  for (int first = 0; first < 6; ++first) {
+    const std::filesystem::path path = directory_ / ("cut-" + std::to_string(first));
+    int sessions = 0;
+    while (!session(path, first + sessions)) ++sessions;
+    EXPECT_GT(sessions, 3);
+    EXPECT_EQ(arrays(path / "last.h5"), arrays(directory_ / "whole" / "last.h5")) << first;
+    EXPECT_EQ(arrays(path / "best.h5"), arrays(directory_ / "whole" / "best.h5")) << first;
+    EXPECT_EQ(validations(path), validations(directory_ / "whole")) << first;
+    TrainingState one = *CheckpointReader(path / "last.h5").state();
+    TrainingState other = *CheckpointReader(directory_ / "whole" / "last.h5").state();
+    EXPECT_EQ(one.best, other.best);
+    EXPECT_EQ(one.waited, other.waited);
+    EXPECT_EQ(one.plateaus, other.plateaus);
+    EXPECT_EQ(one.position, other.position);
+  }
+}
+
+TEST_F(TrainerTest, AnEndedRunTrainsOnWhenItsLimitIsRaised) {
+  run_training(config());
+  const std::string last = contents(run("last.h5"));
+  run_training(config());
+  EXPECT_EQ(contents(run("last.h5")), last);
+  EXPECT_THAT(contents(run("train.log")), HasSubstr("the run has ended at step 12"));
+  std::filesystem::remove(run("test.json"));
+  run_training(config());
+  EXPECT_TRUE(std::filesystem::exists(run("test.json"))) << "what was missing is made up for";
+  run_training(config({"training.max_steps=16"}));
+  EXPECT_EQ(arrays(run("last.h5")), trained({"training.max_steps=16"}));
+}
+
+TEST_F(TrainerTest, RefusesTheDirectoryOfAnotherConfiguration) {
+  run_training(config({"training.max_steps=1"}));
+  const std::string last = contents(run("last.h5"));
+  const std::string error = error_of([&] {
+    run_training(config({"training.max_steps=5", "model.encoder.dim=7", "training.beta1=0.8"}));
+  });
+  EXPECT_THAT(error,
+              AllOf(HasSubstr("another configuration"), HasSubstr("model.encoder.dim: 6 -> 7"),
+                    HasSubstr("training.beta1: 0.9 -> 0.8"), HasSubstr("--output"),
+                    Not(HasSubstr("max_steps"))));
+  EXPECT_EQ(contents(run("last.h5")), last);
+  std::ofstream(directory_ / "train.en", std::ios::app) << "a b\n";
+  std::ofstream(directory_ / "train.de", std::ios::app) << "t s\n";
+  EXPECT_THAT(error_of([&] { run_training(config({"training.max_steps=5"})); }),
+              HasSubstr("the training text is not the one"));
+}
+
+TEST(Conflicts, AreAllThatDecideWhatIsLearned) {
+  const Config before = parse_config("", "test");
+  const auto count = [&](const std::string& set) {
+    return conflicts(before, parse_config("", "test", {set})).size();
+  };
+  for (const char* free :
+       {"name=x", "output=y", "data.directory=z", "data.cache=c", "data.test=[t]",
+        "training.threads=3", "training.max_steps=7", "training.max_epochs=7",
+        "training.max_minutes=7", "training.stop_patience=7", "training.validate_every=7",
+        "training.save_every=7", "training.log_every=7", "training.keep=7", "training.samples=7",
+        "training.debug_nan=true"})
+    EXPECT_EQ(count(free), 0u) << free;
+  for (const char* fixed :
+       {"seed=2", "data.train=[t]", "data.validation=t", "data.max_length=99", "vocabulary.size=99",
+        "model.encoder.layers=1", "training.batch_tokens=99", "training.accumulate=2",
+        "training.learning_rate=1", "training.label_smoothing=0", "training.ema_decay=0.5",
+        "training.stop_metric=loss", "decoding.beam_size=1"})
+    EXPECT_EQ(count(fixed), 1u) << fixed;
+  // There the end of training is the end of the schedule.
+  const std::string linear = "training: {schedule: linear, max_steps: ";
+  EXPECT_THAT(conflicts(parse_config(linear + "5000}", "a"), parse_config(linear + "6000}", "b")),
+              ElementsAre("training.max_steps: 5000 -> 6000"));
+}
+
+}  // namespace
+}  // namespace dragoman

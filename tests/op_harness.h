@@ -14,7 +14,7 @@ namespace dragoman {
 using Values = std::vector<std::vector<double>>;
 
 /// What the engine's numbers may differ from exact ones, relative to the largest of a matrix.
-inline constexpr double kTolerance = sizeof(real) == 4 ? 1e-5 : 1e-12;
+inline constexpr double kTolerance = sizeof(real) == 4 ? 4e-6 : 1e-12;
 
 /// Normal numbers, exact in `real`, for a row's inputs.
 Values make_inputs(const OpCase& row, uint64_t seed);

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/check.h"
 #include "train/evaluation.h"
@@ -171,6 +172,28 @@ TEST_F(TrainerTest, AStepDoesNotReachIntoTheNextEpoch) {
   EXPECT_EQ(state.epochs, 3);
 }
 
+TEST_F(TrainerTest, DropoutIsDrawnAnewInEveryStep) {
+  // The corpus is one pair, and nothing is learned from it.
+  std::ofstream(directory_ / "one.en") << "a b c d e f g h\n";
+  std::ofstream(directory_ / "one.de") << "s t u v w x y z\n";
+  const auto losses = [&](const std::string& dropout) {
+    run_training(
+        config({"data.train=[one]", "training.learning_rate=1.0e-30", "training.log_every=1",
+                "training.max_steps=3", "model.encoder.dropout=" + dropout,
+                "model.decoder.dropout=" + dropout, "model.encoder.embedding_dropout=0",
+                "model.decoder.embedding_dropout=0", "output=" + (directory_ / dropout).string()}));
+    std::set<std::string> different;
+    for (const std::string& line : lines_of(directory_ / dropout / "log.jsonl")) {
+      const auto entry = nlohmann::json::parse(line);
+      if (entry["type"] == "train")
+        different.insert(fmt::format("{:.4f}", entry["loss"].get<double>()));
+    }
+    return different;
+  };
+  EXPECT_THAT(losses("0"), SizeIs(1));
+  EXPECT_THAT(losses("0.1"), SizeIs(3));
+}
+
 TEST_F(TrainerTest, EndsAtItsLimits) {
   const auto end = [&](std::vector<std::string> sets) {
     trained(std::move(sets));
@@ -312,6 +335,24 @@ TEST_F(TrainerTest, AnEndedRunTrainsOnWhenItsLimitIsRaised) {
   EXPECT_TRUE(std::filesystem::exists(run("test.json"))) << "what was missing is made up for";
   run_training(config({"training.max_steps=16"}));
   EXPECT_EQ(arrays(run("last.h5")), trained({"training.max_steps=16"}));
+  int tests = 0;
+  for (const std::string& line : lines_of(run("train.log")))
+    tests += line.find("test test: BLEU") != std::string::npos;
+  EXPECT_EQ(tests, 3) << "after each training, and when its result was missing";
+}
+
+TEST_F(TrainerTest, AValidationIsSavedAtOnce) {
+  const Config config = this->config({"training.validate_every=2", "training.save_every=1000"});
+  RunDirectory directory(directory_ / "run");
+  Trainer trainer(config, data(config), directory);
+  // Ends the run as rudely as a kill would, a step after the validation.
+  int asked = 0;
+  const auto stop = [&] {
+    if (lines_of(run("validation.tsv")).size() == 2 && ++asked == 2) fail("killed");
+    return false;
+  };
+  EXPECT_THAT(error_of([&] { trainer.train(stop); }), "killed");
+  EXPECT_EQ(CheckpointReader(run("last.h5")).state()->latest.step, 2);
 }
 
 TEST_F(TrainerTest, RefusesTheDirectoryOfAnotherConfiguration) {

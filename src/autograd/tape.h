@@ -3,6 +3,7 @@
 // order of creation is an order in which every gradient is complete before it is used.
 #pragma once
 
+#include <bit>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -26,19 +27,23 @@ struct Sink {
 class GradientWriter {
  public:
   GradientWriter() = default;
-  GradientWriter(real* data, bool accumulate) : data_(data), accumulate_(accumulate) {}
+  GradientWriter(real* data, bool accumulate) : data_(data), kept_(accumulate ? ~Bits{0} : 0) {}
 
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real value) const {
-    data_[i] = accumulate_ ? data_[i] + value : value;
+    data_[i] = std::bit_cast<real>(std::bit_cast<Bits>(data_[i]) & kept_) + value;
   }
   DRAGOMAN_HOST_DEVICE real* data() const { return data_; }
-  DRAGOMAN_HOST_DEVICE bool accumulate() const { return accumulate_; }
+  DRAGOMAN_HOST_DEVICE bool accumulate() const { return kept_ != 0; }
   /// False where no gradient is wanted.
   explicit operator bool() const { return data_ != nullptr; }
 
  private:
+  using Bits = std::conditional_t<sizeof(real) == 4, uint32_t, uint64_t>;
+
   real* data_ = nullptr;
-  bool accumulate_ = false;
+  // Which bits of the old number count: all or none. A condition instead would keep the compiler
+  // from making vector code of the loops that write gradients.
+  Bits kept_ = 0;
 };
 
 /// A value, and where its gradient goes if one is wanted. Copies are the same variable.

@@ -2,6 +2,9 @@
 // DRAGOMAN_HOST_DEVICE; what follows decides how the work is divided. This is the only file that
 // knows of threads and vectors, and where a device's kernels are launched.
 //
+// Each thread has a copy of the functor (firstprivate): what it holds can then not change under the
+// compiler's eyes, and the loops become vector code.
+//
 // Every launcher gives the same result, bit for bit, for any number of threads: work is divided so
 // that each output is summed by one thread in a fixed order.
 #pragma once
@@ -58,17 +61,26 @@ namespace launch {
 /// region takes about 2 us).
 inline constexpr int64_t kWorthThreads = 16384;
 
+/// Elements that one thread maps at a time. The blocks are the same for any number of threads,
+/// since the last few elements of a loop, which do not fill a vector, may be rounded otherwise.
+inline constexpr int64_t kMapBlock = 1024;
+
 /// f(0), ..., f(n - 1), in any order: element-wise operations.
 template <class F>
 void map(Device, int64_t n, F f) {
-#pragma omp parallel for simd schedule(static) if (n >= kWorthThreads)
-  for (int64_t i = 0; i < n; ++i) f(i);
+  const int64_t blocks = (n + kMapBlock - 1) / kMapBlock;
+#pragma omp parallel for schedule(static) firstprivate(f) if (n >= kWorthThreads)
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t end = std::min(n, (block + 1) * kMapBlock);
+#pragma omp simd
+    for (int64_t i = block * kMapBlock; i < end; ++i) f(i);
+  }
 }
 
 /// f(lane, 0), ..., f(lane, rows - 1): operations on whole rows of about `columns` elements.
 template <class F>
 void rows(Device, int64_t rows, int64_t columns, F f) {
-#pragma omp parallel for schedule(static) if (rows * columns >= kWorthThreads)
+#pragma omp parallel for schedule(static) firstprivate(f) if (rows * columns >= kWorthThreads)
   for (int64_t row = 0; row < rows; ++row) f(Lane{}, row);
 }
 
@@ -76,7 +88,7 @@ void rows(Device, int64_t rows, int64_t columns, F f) {
 /// the number of elementary operations of them all.
 template <class F>
 void tasks(Device, int64_t count, int64_t scratch, int64_t work, F f) {
-#pragma omp parallel if (work >= kWorthThreads)
+#pragma omp parallel firstprivate(f) if (work >= kWorthThreads)
   {
     // Aligned and thread-local: kept from call to call.
     thread_local std::unique_ptr<real[]> memory;
@@ -94,7 +106,7 @@ void tasks(Device, int64_t count, int64_t scratch, int64_t work, F f) {
 template <class F>
 void map_random(Device, int64_t n, RandomKey key, F f) {
   const int64_t blocks = (n + kRandomBlock - 1) / kRandomBlock;
-#pragma omp parallel for schedule(static) if (n >= kWorthThreads)
+#pragma omp parallel for schedule(static) firstprivate(f) if (n >= kWorthThreads)
   for (int64_t block = 0; block < blocks; ++block) {
     uint32_t words[kRandomBlock];
     random_block(key, static_cast<uint64_t>(block), words);
@@ -116,7 +128,7 @@ inline constexpr int64_t kColumnStrip = 64;
 template <class F>
 void sum_rows(Device, int64_t rows, int64_t columns, real* out, bool accumulate, F f) {
   const int64_t strips = (columns + kColumnStrip - 1) / kColumnStrip;
-#pragma omp parallel for schedule(static) if (rows * columns >= kWorthThreads)
+#pragma omp parallel for schedule(static) firstprivate(f) if (rows * columns >= kWorthThreads)
   for (int64_t strip = 0; strip < strips; ++strip) {
     const int64_t begin = strip * kColumnStrip;
     const int64_t width = std::min(kColumnStrip, columns - begin);
@@ -136,7 +148,7 @@ void sum_rows(Device, int64_t rows, int64_t columns, real* out, bool accumulate,
 template <class F>
 void scatter_add_rows(Device, int64_t rows, int64_t columns, const int32_t* index, real* to, F f) {
   const int64_t strips = (columns + kColumnStrip - 1) / kColumnStrip;
-#pragma omp parallel for schedule(static) if (rows * columns >= kWorthThreads)
+#pragma omp parallel for schedule(static) firstprivate(f) if (rows * columns >= kWorthThreads)
   for (int64_t strip = 0; strip < strips; ++strip) {
     const int64_t begin = strip * kColumnStrip;
     const int64_t width = std::min(kColumnStrip, columns - begin);

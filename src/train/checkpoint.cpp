@@ -24,22 +24,17 @@ std::string text_of(const hdf5::Shape& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-// One chunk an array, since it is read as a whole.
-hdf5::Storage checked(int64_t rows) { return {.chunk = rows, .checksum = true}; }
-
 void write_buffer(hdf5::File& file, const StoredBuffer& buffer, const Parameters& layout) {
   for (const Parameters::Entry& entry : layout.entries()) {
     file.write<real>(join(buffer.group, entry.name),
-                     Parameters::part(buffer.values, entry).to_host(), stored_shape(entry.shape),
-                     checked(entry.shape[0]));
+                     Parameters::part(buffer.values, entry).to_host(), stored_shape(entry.shape));
   }
 }
 
 void write_vocabularies(hdf5::File& file, const Vocabularies& vocabularies) {
   const auto write = [&](const char* name, const Vocabulary& vocabulary) {
     const std::string& bytes = vocabulary.bytes();
-    file.write<uint8_t>(name, std::vector<uint8_t>(bytes.begin(), bytes.end()), {},
-                        checked(std::ssize(bytes)));
+    file.write<uint8_t>(name, std::vector<uint8_t>(bytes.begin(), bytes.end()));
   };
   const bool shared = vocabularies.source == vocabularies.target;
   file.set_attribute("/vocabulary", "shared", int64_t{shared});

@@ -13,8 +13,8 @@
 //       window                 attributes: sums since the last log line
 //       latest, best           attributes: Scores
 //
-// Every array has a Fletcher32 checksum. Random numbers need no state of their own: they follow
-// from the seed, which the configuration has, and from the step.
+// All of it has checksums. Random numbers need no state of their own: they follow from the seed,
+// which the configuration has, and from the step.
 #pragma once
 
 #include <filesystem>

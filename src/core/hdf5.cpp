@@ -58,7 +58,7 @@ Handle creation_properties(const std::vector<hsize_t>& chunk, const Storage& sto
     require(H5Pset_shuffle(list.id()), where, "created");
     require(H5Pset_deflate(list.id(), static_cast<unsigned>(storage.deflate)), where, "created");
   }
-  if (storage.checksum) require(H5Pset_fletcher32(list.id()), where, "created");
+  require(H5Pset_fletcher32(list.id()), where, "created");
   return list;
 }
 

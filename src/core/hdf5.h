@@ -28,11 +28,10 @@ concept Element = std::same_as<T, float> || std::same_as<T, double> || std::same
 
 using Shape = std::vector<int64_t>;
 
-/// How an array lies in the file.
+/// How an array lies in the file: in chunks, each with a Fletcher32 checksum.
 struct Storage {
-  int64_t chunk = 0;     ///< rows (elements, in one dimension) a chunk; 0: some 2^20 elements
-  int deflate = 0;       ///< 1 to 9 compresses each chunk
-  bool checksum = true;  ///< a Fletcher32 checksum a chunk
+  int64_t chunk = 0;  ///< rows (elements, in one dimension) a chunk; 0: some 2^20 elements
+  int deflate = 0;    ///< 1 to 9 compresses each chunk
 };
 
 /// An HDF5 object id that is closed on destruction.

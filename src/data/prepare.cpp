@@ -13,9 +13,9 @@ namespace dragoman {
 namespace {
 
 constexpr int64_t kReportEvery = 1'000'000;  // pairs
-constexpr hdf5::Storage kTokens = {.chunk = 1 << 14, .deflate = 1, .checksum = true};
-constexpr hdf5::Storage kOffsets = {.chunk = 1 << 13, .deflate = 1, .checksum = true};
-constexpr hdf5::Storage kText = {.chunk = 1 << 16, .deflate = 1, .checksum = true};
+constexpr hdf5::Storage kTokens = {.chunk = 1 << 14, .deflate = 1};
+constexpr hdf5::Storage kOffsets = {.chunk = 1 << 13, .deflate = 1};
+constexpr hdf5::Storage kText = {.chunk = 1 << 16, .deflate = 1};
 
 /// The hash FNV-1a with 64 bits (Fowler, Noll and Vo), to tell inputs apart.
 class Fingerprint {

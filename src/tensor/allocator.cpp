@@ -13,7 +13,8 @@ namespace {
 constexpr size_t kAlignment = 64;
 
 // Sizes are rounded up to an eighth of a power of two: at most 12.5% is lost, and batches of nearly
-// the same size share their buffers.
+// the same size share their buffers. A kept block also serves a request of down to two thirds of
+// its size: otherwise batches of many sizes would each keep blocks of their own.
 size_t size_class(size_t bytes) {
   if (bytes <= 512) return (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
   const size_t step = std::bit_floor(bytes - 1) / 8;
@@ -32,12 +33,15 @@ Allocator& Allocator::of(Device device) {
 }
 
 std::shared_ptr<Buffer> Allocator::allocate(size_t bytes) {
-  const size_t size = size_class(bytes);
+  size_t size = size_class(bytes);
   const std::lock_guard lock(mutex_);
   void* data = nullptr;
-  if (auto found = cached_.find(size); found != cached_.end() && !found->second.empty()) {
+  if (auto found = cached_.lower_bound(size);
+      found != cached_.end() && found->first <= size + size / 2) {
+    size = found->first;
     data = found->second.back();
     found->second.pop_back();
+    if (found->second.empty()) cached_.erase(found);
   } else {
     data = std::aligned_alloc(kAlignment, size);
     if (data == nullptr) {

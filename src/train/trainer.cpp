@@ -60,8 +60,10 @@ std::optional<std::string> Trainer::train(const StopRequested& stop) {
     const bool leaves = stop() || !reason.empty();
     const bool validated = state_.latest.step == state_.step;
     if (unsaved_ && (leaves || validated || state_.step % training.save_every == 0)) save();
-    if (!reason.empty() && validated) return reason;
-    if (leaves) return std::nullopt;
+    if (leaves) {
+      progress_.finish();
+      return validated && !reason.empty() ? std::optional(reason) : std::nullopt;
+    }
     step();
     if (state_.step % training.log_every == 0) log_steps();
     show_progress();

@@ -32,8 +32,9 @@ void Variable::add_gradient(Tensor gradient) const {
     return;
   }
   const GradientWriter to = this->gradient();
+  const auto from = gradient.data();
   launch::map(value_.device(), value_.size(),
-              [=, from = gradient.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { to(i, from[i]); });
+              [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to(i, from[i]); });
 }
 
 void Tape::set_training(uint64_t seed, uint32_t step) {

@@ -27,7 +27,8 @@ struct Sink {
 class GradientWriter {
  public:
   GradientWriter() = default;
-  GradientWriter(real* data, bool accumulate) : data_(data), kept_(accumulate ? ~Bits{0} : 0) {}
+  DRAGOMAN_HOST_DEVICE GradientWriter(real* data, bool accumulate)
+      : data_(data), kept_(accumulate ? ~Bits{0} : 0) {}
 
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real value) const {
     data_[i] = std::bit_cast<real>(std::bit_cast<Bits>(data_[i]) & kept_) + value;
@@ -35,7 +36,7 @@ class GradientWriter {
   DRAGOMAN_HOST_DEVICE real* data() const { return data_; }
   DRAGOMAN_HOST_DEVICE bool accumulate() const { return kept_ != 0; }
   /// False where no gradient is wanted.
-  explicit operator bool() const { return data_ != nullptr; }
+  DRAGOMAN_HOST_DEVICE explicit operator bool() const { return data_ != nullptr; }
 
  private:
   using Bits = std::conditional_t<sizeof(real) == 4, uint32_t, uint64_t>;

@@ -51,10 +51,11 @@ class Random {
   }
   /// Uniform in [0, 1).
   double uniform() { return word() * 0x1p-32; }
-  /// Uniform in [0, bound); `bound` > 0.
+  /// Uniform in [0, bound), 0 < bound < 2^32.
   uint64_t below(uint64_t bound) {
-    const uint64_t wide = (uint64_t{word()} << 32) | word();
-    return static_cast<uint64_t>((static_cast<Wide>(wide) * bound) >> 64);
+    const uint64_t high = word();  // of 64 random bits, which are multiplied by the bound
+    const uint64_t low = word();
+    return (high * bound + ((low * bound) >> 32)) >> 32;
   }
   /// Standard normal, by the method of Box and Muller.
   double normal() {
@@ -63,8 +64,6 @@ class Random {
   }
 
  private:
-  __extension__ using Wide = unsigned __int128;
-
   uint64_t key_;
   uint64_t stream_;
   uint64_t position_ = 0;
@@ -86,7 +85,7 @@ inline constexpr int kRandomBlock = 64;
 /// its vectors and stores contiguously. Seven rounds pass BigCrush (ibid., table 2).
 DRAGOMAN_HOST_DEVICE inline void random_block(const RandomKey& key, uint64_t block,
                                               uint32_t (&words)[kRandomBlock]) {
-#if !defined(__CUDA_ARCH__)
+#if !defined(__CUDACC__)
 #pragma GCC unroll 1
 #pragma GCC ivdep
 #endif

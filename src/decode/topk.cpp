@@ -28,15 +28,17 @@ DRAGOMAN_HOST_DEVICE inline int64_t find(Lane lane, const real* x, int64_t n, re
 // The logarithm of each row's total, and log p(</s>).
 void normalise(const Tensor& logits, const Tensor& log_totals, const Tensor& end) {
   const int64_t classes = logits.columns();
-  launch::rows(logits.device(), logits.rows(), classes,
-               [=, in = logits.data(), totals = log_totals.data(),
-                out = end.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                 const real* v = in + row * classes;
-                 const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
-                 totals[row] = most + std::log(lane.sum(
-                                          classes, [=](int64_t c) { return exp_of(v[c] - most); }));
-                 out[row] = v[Vocabulary::kEnd] - totals[row];
-               });
+  const auto in = logits.data();
+  const auto totals = log_totals.data();
+  const auto out = end.data();
+  launch::rows(
+      logits.device(), logits.rows(), classes, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+        const real* v = in + row * classes;
+        const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
+        totals[row] =
+            most + std::log(lane.sum(classes, [=](int64_t c) { return exp_of(v[c] - most); }));
+        out[row] = v[Vocabulary::kEnd] - totals[row];
+      });
 }
 
 void forbid(const Tensor& logits, const Bans& bans) {
@@ -44,40 +46,45 @@ void forbid(const Tensor& logits, const Bans& bans) {
   if (n == 0) return;
   const Tensor rows = Tensor::from(bans.rows, {n}, logits.device());
   const Tensor ids = Tensor::from(bans.ids, {n}, logits.device());
-  launch::map(logits.device(), n,
-              [=, v = logits.data(), r = rows.data<int32_t>(),
-               c = ids.data<int32_t>()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                v[r[i] * classes + c[i]] = -std::numeric_limits<real>::infinity();
-              });
+  const auto v = logits.data();
+  const auto r = rows.data<int32_t>();
+  const auto c = ids.data<int32_t>();
+  launch::map(logits.device(), n, [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+    v[r[i] * classes + c[i]] = -std::numeric_limits<real>::infinity();
+  });
 }
 
 void select(const Tensor& logits, const Tensor& log_totals, const Tensor& ids,
             const Tensor& log_probabilities) {
   const int64_t n = logits.rows(), classes = logits.columns(), count = ids.columns();
   const int64_t blocks = (classes + kBlock - 1) / kBlock;
-  launch::tasks(
-      logits.device(), n, blocks, n * classes,
-      [=, in = logits.data(), totals = log_totals.data(), chosen = ids.data<int32_t>(),
-       out = log_probabilities.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row,
-                                                            real * largest) {
-        real* v = in + row * classes;
-        const auto width = [=](int64_t b) { return std::min(kBlock, classes - b * kBlock); };
-        const auto largest_of = [=](int64_t b) {
-          return lane.max(width(b), [=](int64_t i) { return v[b * kBlock + i]; });
-        };
-        for (int64_t b = 0; b < blocks; ++b) largest[b] = largest_of(b);
-        for (int64_t rank = row * count; rank < (row + 1) * count; ++rank) {
-          const real best = lane.max(blocks, [=](int64_t b) { return largest[b]; });
-          out[rank] = best - totals[row];
-          chosen[rank] = -1;
-          if (best <= kNothing) continue;
-          const int64_t block = find(lane, largest, blocks, best);
-          const int64_t id = block * kBlock + find(lane, v + block * kBlock, width(block), best);
-          chosen[rank] = static_cast<int32_t>(id);
-          v[id] = -std::numeric_limits<real>::infinity();
-          largest[block] = largest_of(block);
-        }
-      });
+  const auto in = logits.data();
+  const auto totals = log_totals.data();
+  const auto chosen = ids.data<int32_t>();
+  const auto out = log_probabilities.data();
+  launch::tasks(logits.device(), n, blocks, n * classes,
+                [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row, real * largest) {
+                  real* v = in + row * classes;
+                  const auto width = [=](int64_t b) {
+                    return classes - b * kBlock < kBlock ? classes - b * kBlock : kBlock;
+                  };
+                  const auto largest_of = [=](int64_t b) {
+                    return lane.max(width(b), [=](int64_t i) { return v[b * kBlock + i]; });
+                  };
+                  for (int64_t b = 0; b < blocks; ++b) largest[b] = largest_of(b);
+                  for (int64_t rank = row * count; rank < (row + 1) * count; ++rank) {
+                    const real best = lane.max(blocks, [=](int64_t b) { return largest[b]; });
+                    out[rank] = best - totals[row];
+                    chosen[rank] = -1;
+                    if (best <= kNothing) continue;
+                    const int64_t block = find(lane, largest, blocks, best);
+                    const int64_t id =
+                        block * kBlock + find(lane, v + block * kBlock, width(block), best);
+                    chosen[rank] = static_cast<int32_t>(id);
+                    v[id] = -std::numeric_limits<real>::infinity();
+                    largest[block] = largest_of(block);
+                  }
+                });
 }
 
 }  // namespace

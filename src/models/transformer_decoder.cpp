@@ -39,13 +39,14 @@ AttentionLayout history_layout(const std::vector<std::vector<int32_t>>& history,
 Tensor mean_over_heads(const Tensor& weights) {
   const int64_t n = weights.shape()[0], heads = weights.shape()[1], keys = weights.shape()[2];
   Tensor mean = Tensor::empty({n, keys}, DType::kReal, weights.device());
-  launch::map(mean.device(), mean.size(),
-              [=, from = weights.data(), to = mean.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                const int64_t row = i / keys, key = i % keys;
-                real total = 0;
-                for (int64_t h = 0; h < heads; ++h) total += from[(row * heads + h) * keys + key];
-                to[i] = total / static_cast<real>(heads);
-              });
+  const auto from = weights.data();
+  const auto to = mean.data();
+  launch::map(mean.device(), mean.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+    const int64_t row = i / keys, key = i % keys;
+    real total = 0;
+    for (int64_t h = 0; h < heads; ++h) total += from[(row * heads + h) * keys + key];
+    to[i] = total / static_cast<real>(heads);
+  });
   return mean;
 }
 

@@ -167,10 +167,10 @@ Variable additive_attention(Tape& tape, const Variable& query, const Variable& k
                                         d_key,    d_value,  d_weights.data()};
         launch::tasks(device, n, backward.scratch(), 3 * work, backward);
         if (const GradientWriter dw = weight.gradient()) {
-          launch::sum_rows(device, n, dim, dw.data(), dw.accumulate(),
-                           [=, d = d_weights.data()] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
-                             return d[row * dim + c];
-                           });
+          const auto d = d_weights.data();
+          launch::sum_rows(
+              device, n, dim, dw.data(), dw.accumulate(),
+              [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return d[row * dim + c]; });
         }
       });
 }

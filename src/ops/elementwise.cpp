@@ -11,15 +11,19 @@ namespace {
 template <class F>
 Variable unary(Tape& tape, std::string_view name, const Variable& x) {
   Tensor y = empty_like(x.value());
-  launch::map(
-      y.device(), y.size(),
-      [in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = F::f(in[i]); });
+  {
+    const auto in = x.data();
+    const auto out = y.data();
+    launch::map(y.device(), y.size(),
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = F::f(in[i]); });
+  }
   return tape.record(name, y, {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.gradient();
+    const auto in = x.data();
+    const auto out = y.data();
+    const auto d = dy.data();
     launch::map(y.device(), y.size(),
-                [=, in = x.data(), out = y.data(), d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                  dx(i, d[i] * F::df(in[i], out[i]));
-                });
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(i, d[i] * F::df(in[i], out[i])); });
   });
 }
 
@@ -63,25 +67,27 @@ Variable gated(Tape& tape, std::string_view name, const Variable& x) {
         to_string(x.shape()));
   const int64_t n = x.rows(), d = x.columns() / 2;
   Tensor y = Tensor::empty({n, d}, DType::kReal, x.value().device());
-  launch::rows(y.device(), n, d,
-               [=, in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                 const real* value = in + row * 2 * d;
-                 lane.each(d,
-                           [=](int64_t c) { out[row * d + c] = value[c] * Gate::f(value[d + c]); });
-               });
+  {
+    const auto in = x.data();
+    const auto out = y.data();
+    launch::rows(y.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const real* value = in + row * 2 * d;
+      lane.each(d, [=](int64_t c) { out[row * d + c] = value[c] * Gate::f(value[d + c]); });
+    });
+  }
   return tape.record(name, y, {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.gradient();
-    launch::rows(
-        dy.device(), n, d,
-        [=, in = x.data(), d_out = dy.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-          const real* value = in + row * 2 * d;
-          lane.each(d, [=](int64_t c) {
-            const real gate = value[d + c], g = d_out[row * d + c];
-            const real opened = Gate::f(gate);
-            dx(row * 2 * d + c, g * opened);
-            dx(row * 2 * d + d + c, g * value[c] * Gate::df(gate, opened));
-          });
-        });
+    const auto in = x.data();
+    const auto d_out = dy.data();
+    launch::rows(dy.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const real* value = in + row * 2 * d;
+      lane.each(d, [=](int64_t c) {
+        const real gate = value[d + c], g = d_out[row * d + c];
+        const real opened = Gate::f(gate);
+        dx(row * 2 * d + c, g * opened);
+        dx(row * 2 * d + d + c, g * value[c] * Gate::df(gate, opened));
+      });
+    });
   });
 }
 
@@ -90,10 +96,13 @@ Variable gated(Tape& tape, std::string_view name, const Variable& x) {
 Variable add(Tape& tape, const Variable& a, const Variable& b) {
   check_same_shape("add", a, b);
   Tensor y = empty_like(a.value());
-  launch::map(y.device(), y.size(),
-              [p = a.data(), q = b.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                out[i] = p[i] + q[i];
-              });
+  {
+    const auto p = a.data();
+    const auto q = b.data();
+    const auto out = y.data();
+    launch::map(y.device(), y.size(),
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = p[i] + q[i]; });
+  }
   return tape.record("add", y, {a, b}, [=](Tensor& dy) {
     a.add_gradient(b.needs_gradient() ? dy : std::move(dy));
     // Whoever comes last may take dy's memory; the first copied it, since two held it.
@@ -104,14 +113,17 @@ Variable add(Tape& tape, const Variable& a, const Variable& b) {
 Variable subtract(Tape& tape, const Variable& a, const Variable& b) {
   check_same_shape("subtract", a, b);
   Tensor y = empty_like(a.value());
-  launch::map(y.device(), y.size(),
-              [p = a.data(), q = b.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                out[i] = p[i] - q[i];
-              });
+  {
+    const auto p = a.data();
+    const auto q = b.data();
+    const auto out = y.data();
+    launch::map(y.device(), y.size(),
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = p[i] - q[i]; });
+  }
   return tape.record("subtract", y, {a, b}, [=](Tensor& dy) {
     if (const GradientWriter db = b.gradient()) {
-      launch::map(dy.device(), dy.size(),
-                  [=, d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { db(i, -d[i]); });
+      const auto d = dy.data();
+      launch::map(dy.device(), dy.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) { db(i, -d[i]); });
     }
     a.add_gradient(std::move(dy));
   });
@@ -120,35 +132,43 @@ Variable subtract(Tape& tape, const Variable& a, const Variable& b) {
 Variable multiply(Tape& tape, const Variable& a, const Variable& b) {
   check_same_shape("multiply", a, b);
   Tensor y = empty_like(a.value());
-  launch::map(y.device(), y.size(),
-              [p = a.data(), q = b.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                out[i] = p[i] * q[i];
-              });
+  {
+    const auto p = a.data();
+    const auto q = b.data();
+    const auto out = y.data();
+    launch::map(y.device(), y.size(),
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = p[i] * q[i]; });
+  }
   return tape.record("multiply", y, {a, b}, [=](Tensor& dy) {
     // One after the other: a and b may be the same variable.
     if (const GradientWriter da = a.gradient()) {
-      launch::map(
-          dy.device(), dy.size(),
-          [=, d = dy.data(), q = b.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { da(i, d[i] * q[i]); });
+      const auto d = dy.data();
+      const auto q = b.data();
+      launch::map(dy.device(), dy.size(),
+                  [=] DRAGOMAN_HOST_DEVICE(int64_t i) { da(i, d[i] * q[i]); });
     }
     if (const GradientWriter db = b.gradient()) {
-      launch::map(
-          dy.device(), dy.size(),
-          [=, d = dy.data(), p = a.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { db(i, d[i] * p[i]); });
+      const auto d = dy.data();
+      const auto p = a.data();
+      launch::map(dy.device(), dy.size(),
+                  [=] DRAGOMAN_HOST_DEVICE(int64_t i) { db(i, d[i] * p[i]); });
     }
   });
 }
 
 Variable scale(Tape& tape, const Variable& x, real factor) {
   Tensor y = empty_like(x.value());
-  launch::map(y.device(), y.size(),
-              [=, in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                out[i] = factor * in[i];
-              });
+  {
+    const auto in = x.data();
+    const auto out = y.data();
+    launch::map(y.device(), y.size(),
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = factor * in[i]; });
+  }
   return tape.record("scale", y, {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.gradient();
+    const auto d = dy.data();
     launch::map(dy.device(), dy.size(),
-                [=, d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(i, factor * d[i]); });
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(i, factor * d[i]); });
   });
 }
 
@@ -156,17 +176,19 @@ Variable add_bias(Tape& tape, const Variable& x, const Variable& bias) {
   check_columns("add_bias", "the bias", bias, x.columns());
   const int64_t d = x.columns();
   Tensor y = empty_like(x.value());
-  launch::rows(y.device(), x.rows(), d,
-               [=, in = x.data(), b = bias.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(
-                   Lane lane, int64_t row) {
-                 lane.each(d, [=](int64_t c) { out[row * d + c] = in[row * d + c] + b[c]; });
-               });
+  {
+    const auto in = x.data();
+    const auto b = bias.data();
+    const auto out = y.data();
+    launch::rows(y.device(), x.rows(), d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      lane.each(d, [=](int64_t c) { out[row * d + c] = in[row * d + c] + b[c]; });
+    });
+  }
   return tape.record("add_bias", y, {x, bias}, [=](Tensor& dy) {
     if (const GradientWriter db = bias.gradient()) {
+      const auto g = dy.data();
       launch::sum_rows(dy.device(), dy.rows(), d, db.data(), db.accumulate(),
-                       [=, g = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
-                         return g[row * d + c];
-                       });
+                       [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return g[row * d + c]; });
     }
     x.add_gradient(std::move(dy));
   });
@@ -174,13 +196,19 @@ Variable add_bias(Tape& tape, const Variable& x, const Variable& bias) {
 
 Variable sum(Tape& tape, const Variable& x) {
   Tensor y = Tensor::empty({1}, DType::kReal, x.value().device());
-  launch::rows(y.device(), 1, x.value().size(),
-               [n = x.value().size(), in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(
-                   Lane lane, int64_t) { out[0] = lane.sum(n, [=](int64_t i) { return in[i]; }); });
+  {
+    const auto n = x.value().size();
+    const auto in = x.data();
+    const auto out = y.data();
+    launch::rows(y.device(), 1, x.value().size(), [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t) {
+      out[0] = lane.sum(n, [=](int64_t i) { return in[i]; });
+    });
+  }
   return tape.record("sum", y, {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.gradient();
+    const auto d = dy.data();
     launch::map(dy.device(), x.value().size(),
-                [=, d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(i, d[0]); });
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(i, d[0]); });
   });
 }
 
@@ -198,18 +226,22 @@ Variable maxout(Tape& tape, const Variable& x) {
   check(x.columns() % 2 == 0, "maxout: pairs need an even number of columns, not {}",
         to_string(x.shape()));
   Tensor y = Tensor::empty({x.rows(), x.columns() / 2}, DType::kReal, x.value().device());
-  launch::map(y.device(), y.size(),
-              [in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                out[i] = in[2 * i] >= in[2 * i + 1] ? in[2 * i] : in[2 * i + 1];
-              });
+  {
+    const auto in = x.data();
+    const auto out = y.data();
+    launch::map(y.device(), y.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+      out[i] = in[2 * i] >= in[2 * i + 1] ? in[2 * i] : in[2 * i + 1];
+    });
+  }
   return tape.record("maxout", y, {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.gradient();
-    launch::map(dy.device(), dy.size(),
-                [=, in = x.data(), d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                  const bool first = in[2 * i] >= in[2 * i + 1];
-                  dx(2 * i, first ? d[i] : 0);
-                  dx(2 * i + 1, first ? 0 : d[i]);
-                });
+    const auto in = x.data();
+    const auto d = dy.data();
+    launch::map(dy.device(), dy.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+      const bool first = in[2 * i] >= in[2 * i + 1];
+      dx(2 * i, first ? d[i] : 0);
+      dx(2 * i + 1, first ? 0 : d[i]);
+    });
   });
 }
 
@@ -220,15 +252,19 @@ Variable dropout(Tape& tape, const Variable& x, real probability) {
   const RandomKey key = tape.next_random_key();
   const Dropout mask(probability);
   Tensor y = empty_like(x.value());
-  launch::map_random(y.device(), y.size(), key,
-                     [=, in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(
-                         int64_t i, uint32_t word) { out[i] = in[i] * mask.factor(word); });
+  {
+    const auto in = x.data();
+    const auto out = y.data();
+    launch::map_random(
+        y.device(), y.size(), key,
+        [=] DRAGOMAN_HOST_DEVICE(int64_t i, uint32_t word) { out[i] = in[i] * mask.factor(word); });
+  }
   return tape.record("dropout", y, {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.gradient();
-    launch::map_random(dy.device(), dy.size(), key,
-                       [=, d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t i, uint32_t word) {
-                         dx(i, d[i] * mask.factor(word));
-                       });
+    const auto d = dy.data();
+    launch::map_random(
+        dy.device(), dy.size(), key,
+        [=] DRAGOMAN_HOST_DEVICE(int64_t i, uint32_t word) { dx(i, d[i] * mask.factor(word)); });
   });
 }
 

@@ -9,17 +9,20 @@ Variable embedding(Tape& tape, const Variable& table, const Tensor& ids, real fa
   check_ids("embedding", "the ids", ids, ids.size());
   const int64_t n = ids.size(), d = table.columns();
   Tensor y = Tensor::empty({n, d}, DType::kReal, table.value().device());
-  launch::rows(y.device(), n, d,
-               [=, in = table.data(), id = ids.data<int32_t>(),
-                out = y.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                 const real* from = in + id[row] * d;
-                 lane.each(d, [=](int64_t c) { out[row * d + c] = factor * from[c]; });
-               });
+  {
+    const auto in = table.data();
+    const auto id = ids.data<int32_t>();
+    const auto out = y.data();
+    launch::rows(y.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const real* from = in + id[row] * d;
+      lane.each(d, [=](int64_t c) { out[row * d + c] = factor * from[c]; });
+    });
+  }
   return tape.record("embedding", y, {table}, [=](Tensor& dy) {
-    launch::scatter_add_rows(dy.device(), n, d, ids.data<int32_t>(), table.zeroed_gradient().data(),
-                             [=, g = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
-                               return factor * g[row * d + c];
-                             });
+    const auto g = dy.data();
+    launch::scatter_add_rows(
+        dy.device(), n, d, ids.data<int32_t>(), table.zeroed_gradient().data(),
+        [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return factor * g[row * d + c]; });
   });
 }
 

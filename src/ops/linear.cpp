@@ -72,10 +72,10 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
       product(dy, true, x.value(), false, dw.data(), dw.accumulate());
     }
     if (const GradientWriter db = bias.gradient()) {
-      launch::sum_rows(dy.device(), dy.rows(), out, db.data(), db.accumulate(),
-                       [=, d = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
-                         return d[row * out + c];
-                       });
+      const auto d = dy.data();
+      launch::sum_rows(
+          dy.device(), dy.rows(), out, db.data(), db.accumulate(),
+          [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return d[row * out + c]; });
     }
   });
 }

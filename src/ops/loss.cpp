@@ -20,38 +20,44 @@ CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, r
   Tensor log_totals = Tensor::empty({n}, DType::kReal, device);
   Tensor log_probabilities = Tensor::empty({n}, DType::kReal, device);
   Tensor losses = Tensor::empty({n}, DType::kReal, device);
-  launch::rows(device, n, classes,
-               [=, in = logits.data(), ids = targets.data<int32_t>(), saved = log_totals.data(),
-                chosen = log_probabilities.data(),
-                out = losses.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                 const real* v = in + row * classes;
-                 const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
-                 const real log_total =
-                     most +
-                     std::log(lane.sum(classes, [=](int64_t c) { return exp_of(v[c] - most); }));
-                 const real total = lane.sum(classes, [=](int64_t c) { return v[c]; });
-                 saved[row] = log_total;
-                 chosen[row] = v[ids[row]] - log_total;
-                 out[row] = -(1 - smoothing) * chosen[row] +
-                            uniform * (static_cast<real>(classes) * log_total - total);
-               });
+  {
+    const auto in = logits.data();
+    const auto ids = targets.data<int32_t>();
+    const auto saved = log_totals.data();
+    const auto chosen = log_probabilities.data();
+    const auto out = losses.data();
+    launch::rows(device, n, classes, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const real* v = in + row * classes;
+      const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
+      const real log_total =
+          most + std::log(lane.sum(classes, [=](int64_t c) { return exp_of(v[c] - most); }));
+      const real total = lane.sum(classes, [=](int64_t c) { return v[c]; });
+      saved[row] = log_total;
+      chosen[row] = v[ids[row]] - log_total;
+      out[row] = -(1 - smoothing) * chosen[row] +
+                 uniform * (static_cast<real>(classes) * log_total - total);
+    });
+  }
   Tensor loss = Tensor::empty({1}, DType::kReal, device);
-  launch::rows(device, 1, n,
-               [=, in = losses.data(), out = loss.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t) {
-                 out[0] = lane.sum(n, [=](int64_t row) { return in[row]; });
-               });
+  {
+    const auto in = losses.data();
+    const auto out = loss.data();
+    launch::rows(device, 1, n, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t) {
+      out[0] = lane.sum(n, [=](int64_t row) { return in[row]; });
+    });
+  }
   Variable result = tape.record("cross_entropy", loss, {logits}, [=](Tensor& d_loss) {
     Tensor gradient = logits.value();
-    launch::rows(device, n, classes,
-                 [=, v = gradient.data(), ids = targets.data<int32_t>(), saved = log_totals.data(),
-                  d = d_loss.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                   real* w = v + row * classes;
-                   const real log_total = saved[row], factor = d[0];
-                   lane.each(classes, [=](int64_t c) {
-                     w[c] = factor * (exp_of(w[c] - log_total) - uniform);
-                   });
-                   w[ids[row]] -= factor * (1 - smoothing);
-                 });
+    const auto v = gradient.data();
+    const auto ids = targets.data<int32_t>();
+    const auto saved = log_totals.data();
+    const auto d = d_loss.data();
+    launch::rows(device, n, classes, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      real* w = v + row * classes;
+      const real log_total = saved[row], factor = d[0];
+      lane.each(classes, [=](int64_t c) { w[c] = factor * (exp_of(w[c] - log_total) - uniform); });
+      w[ids[row]] -= factor * (1 - smoothing);
+    });
     const std::shared_ptr<Sink>& sink = logits.sink();
     if (sink->written) {
       logits.add_gradient(gradient);

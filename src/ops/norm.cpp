@@ -16,37 +16,40 @@ Variable layer_norm(Tape& tape, const Variable& x, const Variable& gain, const V
   const real share = real{1} / static_cast<real>(d);
   Tensor y = empty_like(x.value());
   Tensor statistics = Tensor::empty({n, 2}, DType::kReal, y.device());  // mean, 1 / deviation
-  launch::rows(
-      y.device(), n, d,
-      [=, in = x.data(), g = gain.data(), b = bias.data(), out = y.data(),
-       saved = statistics.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-        const real* v = in + row * d;
-        const real mean = share * lane.sum(d, [=](int64_t c) { return v[c]; });
-        const real variance =
-            share * lane.sum(d, [=](int64_t c) { return (v[c] - mean) * (v[c] - mean); });
-        const real inverse = 1 / std::sqrt(variance + epsilon);
-        saved[2 * row] = mean;
-        saved[2 * row + 1] = inverse;
-        lane.each(d, [=](int64_t c) { out[row * d + c] = (v[c] - mean) * inverse * g[c] + b[c]; });
-      });
+  {
+    const auto in = x.data();
+    const auto g = gain.data();
+    const auto b = bias.data();
+    const auto out = y.data();
+    const auto saved = statistics.data();
+    launch::rows(y.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const real* v = in + row * d;
+      const real mean = share * lane.sum(d, [=](int64_t c) { return v[c]; });
+      const real variance =
+          share * lane.sum(d, [=](int64_t c) { return (v[c] - mean) * (v[c] - mean); });
+      const real inverse = 1 / std::sqrt(variance + epsilon);
+      saved[2 * row] = mean;
+      saved[2 * row + 1] = inverse;
+      lane.each(d, [=](int64_t c) { out[row * d + c] = (v[c] - mean) * inverse * g[c] + b[c]; });
+    });
+  }
   return tape.record("layer_norm", y, {x, gain, bias}, [=](Tensor& dy) {
     const real* in = x.data();
     const real* saved = statistics.data();
     const real* d_out = dy.data();
     if (const GradientWriter dx = x.gradient()) {
-      launch::rows(
-          dy.device(), n, d, [=, g = gain.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-            const real* v = in + row * d;
-            const real* e = d_out + row * d;
-            const real mean = saved[2 * row], inverse = saved[2 * row + 1];
-            const real total = share * lane.sum(d, [=](int64_t c) { return e[c] * g[c]; });
-            const real along = share * lane.sum(d, [=](int64_t c) {
-              return e[c] * g[c] * (v[c] - mean) * inverse;
-            });
-            lane.each(d, [=](int64_t c) {
-              dx(row * d + c, inverse * (e[c] * g[c] - total - (v[c] - mean) * inverse * along));
-            });
-          });
+      const auto g = gain.data();
+      launch::rows(dy.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+        const real* v = in + row * d;
+        const real* e = d_out + row * d;
+        const real mean = saved[2 * row], inverse = saved[2 * row + 1];
+        const real total = share * lane.sum(d, [=](int64_t c) { return e[c] * g[c]; });
+        const real along =
+            share * lane.sum(d, [=](int64_t c) { return e[c] * g[c] * (v[c] - mean) * inverse; });
+        lane.each(d, [=](int64_t c) {
+          dx(row * d + c, inverse * (e[c] * g[c] - total - (v[c] - mean) * inverse * along));
+        });
+      });
     }
     if (const GradientWriter dg = gain.gradient()) {
       launch::sum_rows(dy.device(), n, d, dg.data(), dg.accumulate(),
@@ -69,31 +72,35 @@ Variable rms_norm(Tape& tape, const Variable& x, const Variable& gain, real epsi
   const real share = real{1} / static_cast<real>(d);
   Tensor y = empty_like(x.value());
   Tensor inverses = Tensor::empty({n}, DType::kReal, y.device());
-  launch::rows(y.device(), n, d,
-               [=, in = x.data(), g = gain.data(), out = y.data(),
-                saved = inverses.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                 const real* v = in + row * d;
-                 const real square = share * lane.sum(d, [=](int64_t c) { return v[c] * v[c]; });
-                 const real inverse = 1 / std::sqrt(square + epsilon);
-                 saved[row] = inverse;
-                 lane.each(d, [=](int64_t c) { out[row * d + c] = v[c] * inverse * g[c]; });
-               });
+  {
+    const auto in = x.data();
+    const auto g = gain.data();
+    const auto out = y.data();
+    const auto saved = inverses.data();
+    launch::rows(y.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const real* v = in + row * d;
+      const real square = share * lane.sum(d, [=](int64_t c) { return v[c] * v[c]; });
+      const real inverse = 1 / std::sqrt(square + epsilon);
+      saved[row] = inverse;
+      lane.each(d, [=](int64_t c) { out[row * d + c] = v[c] * inverse * g[c]; });
+    });
+  }
   return tape.record("rms_norm", y, {x, gain}, [=](Tensor& dy) {
     const real* in = x.data();
     const real* saved = inverses.data();
     const real* d_out = dy.data();
     if (const GradientWriter dx = x.gradient()) {
-      launch::rows(
-          dy.device(), n, d, [=, g = gain.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-            const real* v = in + row * d;
-            const real* e = d_out + row * d;
-            const real inverse = saved[row];
-            const real along =
-                share * lane.sum(d, [=](int64_t c) { return e[c] * g[c] * v[c] * inverse; });
-            lane.each(d, [=](int64_t c) {
-              dx(row * d + c, inverse * (e[c] * g[c] - v[c] * inverse * along));
-            });
-          });
+      const auto g = gain.data();
+      launch::rows(dy.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+        const real* v = in + row * d;
+        const real* e = d_out + row * d;
+        const real inverse = saved[row];
+        const real along =
+            share * lane.sum(d, [=](int64_t c) { return e[c] * g[c] * v[c] * inverse; });
+        lane.each(d, [=](int64_t c) {
+          dx(row * d + c, inverse * (e[c] * g[c] - v[c] * inverse * along));
+        });
+      });
     }
     if (const GradientWriter dg = gain.gradient()) {
       launch::sum_rows(dy.device(), n, d, dg.data(), dg.accumulate(),

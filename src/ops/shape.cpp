@@ -12,25 +12,28 @@ namespace {
 void copy_columns(const Tensor& from, int64_t from_begin, const Tensor& to, int64_t to_begin,
                   int64_t count) {
   const int64_t from_columns = from.columns(), to_columns = to.columns();
-  launch::rows(to.device(), to.rows(), count,
-               [=, in = from.data() + from_begin, out = to.data() + to_begin] DRAGOMAN_HOST_DEVICE(
-                   Lane lane, int64_t row) {
-                 lane.each(count, [=](int64_t c) {
-                   out[row * to_columns + c] = in[row * from_columns + c];
-                 });
-               });
+  {
+    const auto in = from.data() + from_begin;
+    const auto out = to.data() + to_begin;
+    launch::rows(to.device(), to.rows(), count, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      lane.each(count, [=](int64_t c) { out[row * to_columns + c] = in[row * from_columns + c]; });
+    });
+  }
 }
 
 // The same as an addition to a gradient.
 void add_columns(const Tensor& from, int64_t from_begin, const GradientWriter& to, int64_t to_begin,
                  int64_t to_columns, int64_t count) {
   const int64_t from_columns = from.columns();
-  launch::rows(from.device(), from.rows(), count,
-               [=, in = from.data() + from_begin] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                 lane.each(count, [=](int64_t c) {
-                   to(row * to_columns + to_begin + c, in[row * from_columns + c]);
+  {
+    const auto in = from.data() + from_begin;
+    launch::rows(from.device(), from.rows(), count,
+                 [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+                   lane.each(count, [=](int64_t c) {
+                     to(row * to_columns + to_begin + c, in[row * from_columns + c]);
+                   });
                  });
-               });
+  }
 }
 
 }  // namespace
@@ -97,10 +100,10 @@ Variable slice_rows(Tape& tape, const Variable& x, int64_t begin, int64_t end) {
         "slice_rows: the rows {} to {} are not in {}", begin, end, to_string(x.shape()));
   return tape.record("slice_rows", x.value().slice_rows(begin, end), {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.zeroed_gradient();
+    const auto d = dy.data();
+    const auto offset = begin * x.columns();
     launch::map(dy.device(), dy.size(),
-                [=, d = dy.data(), offset = begin * x.columns()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                  dx(offset + i, d[i]);
-                });
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(offset + i, d[i]); });
   });
 }
 
@@ -131,17 +134,20 @@ Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index) {
   check_ids("gather_rows", "the index", index, index.size());
   const int64_t n = index.size(), d = x.columns();
   Tensor y = Tensor::empty({n, d}, DType::kReal, x.value().device());
-  launch::rows(
-      y.device(), n, d,
-      [=, in = x.data(), ids = index.data<int32_t>(), out = y.data()] DRAGOMAN_HOST_DEVICE(
-          Lane lane, int64_t row) {
-        const int64_t from = ids[row];
-        lane.each(d, [=](int64_t c) { out[row * d + c] = from >= 0 ? in[from * d + c] : real{0}; });
-      });
+  {
+    const auto in = x.data();
+    const auto ids = index.data<int32_t>();
+    const auto out = y.data();
+    launch::rows(y.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const int64_t from = ids[row];
+      lane.each(d, [=](int64_t c) { out[row * d + c] = from >= 0 ? in[from * d + c] : real{0}; });
+    });
+  }
   return tape.record("gather_rows", y, {x}, [=](Tensor& dy) {
+    const auto g = dy.data();
     launch::scatter_add_rows(
         dy.device(), n, d, index.data<int32_t>(), x.zeroed_gradient().data(),
-        [=, g = dy.data()] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return g[row * d + c]; });
+        [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return g[row * d + c]; });
   });
 }
 
@@ -149,18 +155,20 @@ Variable scatter_rows(Tape& tape, const Variable& x, const Tensor& index, int64_
   check_ids("scatter_rows", "the index", index, x.rows());
   const int64_t n = x.rows(), d = x.columns();
   Tensor y = Tensor::zeros({rows, d}, DType::kReal, x.value().device());
-  launch::scatter_add_rows(
-      y.device(), n, d, index.data<int32_t>(), y.data(),
-      [=, in = x.data()] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return in[row * d + c]; });
+  {
+    const auto in = x.data();
+    launch::scatter_add_rows(
+        y.device(), n, d, index.data<int32_t>(), y.data(),
+        [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return in[row * d + c]; });
+  }
   return tape.record("scatter_rows", y, {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.gradient();
-    launch::rows(dy.device(), n, d,
-                 [=, g = dy.data(), ids = index.data<int32_t>()] DRAGOMAN_HOST_DEVICE(Lane lane,
-                                                                                      int64_t row) {
-                   const int64_t to = ids[row];
-                   lane.each(
-                       d, [=](int64_t c) { dx(row * d + c, to >= 0 ? g[to * d + c] : real{0}); });
-                 });
+    const auto g = dy.data();
+    const auto ids = index.data<int32_t>();
+    launch::rows(dy.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const int64_t to = ids[row];
+      lane.each(d, [=](int64_t c) { dx(row * d + c, to >= 0 ? g[to * d + c] : real{0}); });
+    });
   });
 }
 
@@ -168,21 +176,27 @@ Variable mean_rows(Tape& tape, const Variable& x, const Tensor& offsets) {
   check_ids("mean_rows", "the offsets", offsets, offsets.size());
   const int64_t groups = offsets.size() - 1, d = x.columns();
   Tensor y = Tensor::empty({groups, d}, DType::kReal, x.value().device());
-  launch::rows(y.device(), groups, x.value().size() / std::max<int64_t>(groups, 1),
-               [=, in = x.data(), bounds = offsets.data<int32_t>(),
-                out = y.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t group) {
-                 const int64_t begin = bounds[group], end = bounds[group + 1];
-                 const real share = real{1} / static_cast<real>(end - begin);
-                 lane.each(d, [=](int64_t c) { out[group * d + c] = 0; });
-                 for (int64_t row = begin; row < end; ++row) {
-                   lane.each(d, [=](int64_t c) { out[group * d + c] += share * in[row * d + c]; });
-                 }
-               });
+  {
+    const auto in = x.data();
+    const auto bounds = offsets.data<int32_t>();
+    const auto out = y.data();
+    launch::rows(y.device(), groups, x.value().size() / std::max<int64_t>(groups, 1),
+                 [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t group) {
+                   const int64_t begin = bounds[group], end = bounds[group + 1];
+                   const real share = real{1} / static_cast<real>(end - begin);
+                   lane.each(d, [=](int64_t c) { out[group * d + c] = 0; });
+                   for (int64_t row = begin; row < end; ++row) {
+                     lane.each(d,
+                               [=](int64_t c) { out[group * d + c] += share * in[row * d + c]; });
+                   }
+                 });
+  }
   return tape.record("mean_rows", y, {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.gradient();
+    const auto g = dy.data();
+    const auto bounds = offsets.data<int32_t>();
     launch::rows(dy.device(), groups, x.value().size() / std::max<int64_t>(groups, 1),
-                 [=, g = dy.data(), bounds = offsets.data<int32_t>()] DRAGOMAN_HOST_DEVICE(
-                     Lane lane, int64_t group) {
+                 [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t group) {
                    const int64_t begin = bounds[group], end = bounds[group + 1];
                    const real share = real{1} / static_cast<real>(end - begin);
                    for (int64_t row = begin; row < end; ++row) {

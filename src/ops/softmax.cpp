@@ -22,29 +22,33 @@ Variable softmax(Tape& tape, const Variable& x, const Tensor& lengths) {
   const int64_t d = x.columns();
   const int32_t* counts = lengths_of("softmax", x, lengths);
   Tensor y = empty_like(x.value());
-  launch::rows(y.device(), x.rows(), d,
-               [=, in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                 const int64_t n = counts ? counts[row] : d;
-                 const real* v = in + row * d;
-                 real* w = out + row * d;
-                 const real most = lane.max(n, [=](int64_t c) { return v[c]; });
-                 lane.each(n, [=](int64_t c) { w[c] = exp_of(v[c] - most); });
-                 const real share = 1 / lane.sum(n, [=](int64_t c) { return w[c]; });
-                 lane.each(n, [=](int64_t c) { w[c] *= share; });
-                 lane.each(d - n, [=](int64_t c) { w[n + c] = 0; });
-               });
+  {
+    const auto in = x.data();
+    const auto out = y.data();
+    launch::rows(y.device(), x.rows(), d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const int64_t n = counts ? counts[row] : d;
+      const real* v = in + row * d;
+      real* w = out + row * d;
+      const real most = lane.max(n, [=](int64_t c) { return v[c]; });
+      lane.each(n, [=](int64_t c) { w[c] = exp_of(v[c] - most); });
+      const real share = 1 / lane.sum(n, [=](int64_t c) { return w[c]; });
+      lane.each(n, [=](int64_t c) { w[c] *= share; });
+      lane.each(d - n, [=](int64_t c) { w[n + c] = 0; });
+    });
+  }
   return tape.record("softmax", y, {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.gradient();
     const int32_t* limits = lengths.defined() ? lengths.data<int32_t>() : nullptr;
-    launch::rows(dy.device(), x.rows(), d,
-                 [=, out = y.data(), g = dy.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                   const int64_t n = limits ? limits[row] : d;
-                   const real* w = out + row * d;
-                   const real* e = g + row * d;
-                   const real along = lane.sum(n, [=](int64_t c) { return w[c] * e[c]; });
-                   lane.each(n, [=](int64_t c) { dx(row * d + c, w[c] * (e[c] - along)); });
-                   lane.each(d - n, [=](int64_t c) { dx(row * d + n + c, 0); });
-                 });
+    const auto out = y.data();
+    const auto g = dy.data();
+    launch::rows(dy.device(), x.rows(), d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const int64_t n = limits ? limits[row] : d;
+      const real* w = out + row * d;
+      const real* e = g + row * d;
+      const real along = lane.sum(n, [=](int64_t c) { return w[c] * e[c]; });
+      lane.each(n, [=](int64_t c) { dx(row * d + c, w[c] * (e[c] - along)); });
+      lane.each(d - n, [=](int64_t c) { dx(row * d + n + c, 0); });
+    });
   });
 }
 
@@ -52,29 +56,33 @@ Variable log_softmax(Tape& tape, const Variable& x, const Tensor& lengths) {
   const int64_t d = x.columns();
   const int32_t* counts = lengths_of("log_softmax", x, lengths);
   Tensor y = empty_like(x.value());
-  launch::rows(y.device(), x.rows(), d,
-               [=, in = x.data(), out = y.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                 const int64_t n = counts ? counts[row] : d;
-                 const real* v = in + row * d;
-                 real* w = out + row * d;
-                 const real most = lane.max(n, [=](int64_t c) { return v[c]; });
-                 const real log_total =
-                     most + std::log(lane.sum(n, [=](int64_t c) { return exp_of(v[c] - most); }));
-                 lane.each(n, [=](int64_t c) { w[c] = v[c] - log_total; });
-                 lane.each(d - n, [=](int64_t c) { w[n + c] = 0; });
-               });
+  {
+    const auto in = x.data();
+    const auto out = y.data();
+    launch::rows(y.device(), x.rows(), d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const int64_t n = counts ? counts[row] : d;
+      const real* v = in + row * d;
+      real* w = out + row * d;
+      const real most = lane.max(n, [=](int64_t c) { return v[c]; });
+      const real log_total =
+          most + std::log(lane.sum(n, [=](int64_t c) { return exp_of(v[c] - most); }));
+      lane.each(n, [=](int64_t c) { w[c] = v[c] - log_total; });
+      lane.each(d - n, [=](int64_t c) { w[n + c] = 0; });
+    });
+  }
   return tape.record("log_softmax", y, {x}, [=](Tensor& dy) {
     const GradientWriter dx = x.gradient();
     const int32_t* limits = lengths.defined() ? lengths.data<int32_t>() : nullptr;
-    launch::rows(dy.device(), x.rows(), d,
-                 [=, out = y.data(), g = dy.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-                   const int64_t n = limits ? limits[row] : d;
-                   const real* w = out + row * d;
-                   const real* e = g + row * d;
-                   const real total = lane.sum(n, [=](int64_t c) { return e[c]; });
-                   lane.each(n, [=](int64_t c) { dx(row * d + c, e[c] - exp_of(w[c]) * total); });
-                   lane.each(d - n, [=](int64_t c) { dx(row * d + n + c, 0); });
-                 });
+    const auto out = y.data();
+    const auto g = dy.data();
+    launch::rows(dy.device(), x.rows(), d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      const int64_t n = limits ? limits[row] : d;
+      const real* w = out + row * d;
+      const real* e = g + row * d;
+      const real total = lane.sum(n, [=](int64_t c) { return e[c]; });
+      lane.each(n, [=](int64_t c) { dx(row * d + c, e[c] - exp_of(w[c]) * total); });
+      lane.each(d - n, [=](int64_t c) { dx(row * d + n + c, 0); });
+    });
   });
 }
 

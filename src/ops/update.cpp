@@ -18,15 +18,15 @@ double squared_norm(const Tensor& x) {
   const int64_t n = x.size();
   const int64_t pieces = (n + kPiece - 1) / kPiece;
   const Tensor sums = Tensor::empty({pieces}, DType::kReal, x.device());
-  launch::rows(
-      x.device(), pieces, kPiece,
-      [from = x.data(), to = sums.data(), n] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t piece) {
-        const int64_t begin = piece * kPiece;
-        const int64_t count = n - begin < kPiece ? n - begin : kPiece;
-        const real total =
-            lane.sum(count, [=](int64_t i) { return from[begin + i] * from[begin + i]; });
-        lane.each(1, [=](int64_t) { to[piece] = total; });
-      });
+  const auto from = x.data();
+  const auto to = sums.data();
+  launch::rows(x.device(), pieces, kPiece, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t piece) {
+    const int64_t begin = piece * kPiece;
+    const int64_t count = n - begin < kPiece ? n - begin : kPiece;
+    const real total =
+        lane.sum(count, [=](int64_t i) { return from[begin + i] * from[begin + i]; });
+    lane.each(1, [=](int64_t) { to[piece] = total; });
+  });
   const std::vector<real> partial = sums.to_host();
   return std::accumulate(partial.begin(), partial.end(), 0.0);
 }
@@ -48,25 +48,26 @@ void adam_update(const Tensor& values, const Tensor& gradients, const Tensor& me
   const auto variance_scale = static_cast<real>(1 / (1 - std::pow(step.beta2, t)));
   const auto epsilon = static_cast<real>(step.epsilon);
   const auto kept = static_cast<real>(1 - step.learning_rate * step.weight_decay);
-  launch::map(values.device(), values.size(),
-              [=, value = values.data(), gradient = gradients.data(), m = mean.data(),
-               v = variance.data()] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                const real g = gradient_scale * gradient[i];
-                m[i] = beta1 * m[i] + rest1 * g;
-                v[i] = beta2 * v[i] + rest2 * g * g;
-                value[i] =
-                    kept * value[i] - rate * m[i] / (std::sqrt(variance_scale * v[i]) + epsilon);
-              });
+  const auto value = values.data();
+  const auto gradient = gradients.data();
+  const auto m = mean.data();
+  const auto v = variance.data();
+  launch::map(values.device(), values.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+    const real g = gradient_scale * gradient[i];
+    m[i] = beta1 * m[i] + rest1 * g;
+    v[i] = beta2 * v[i] + rest2 * g * g;
+    value[i] = kept * value[i] - rate * m[i] / (std::sqrt(variance_scale * v[i]) + epsilon);
+  });
 }
 
 void average_update(const Tensor& average, const Tensor& values, double decay) {
   check(average.size() == values.size(), "average_update: the sizes {} and {} differ",
         average.size(), values.size());
+  const auto to = average.data();
+  const auto from = values.data();
+  const auto rest = static_cast<real>(1 - decay);
   launch::map(values.device(), values.size(),
-              [to = average.data(), from = values.data(),
-               rest = static_cast<real>(1 - decay)] DRAGOMAN_HOST_DEVICE(int64_t i) {
-                to[i] += rest * (from[i] - to[i]);
-              });
+              [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] += rest * (from[i] - to[i]); });
 }
 
 }  // namespace dragoman

@@ -2,6 +2,11 @@
 // DRAGOMAN_HOST_DEVICE; what follows decides how the work is divided. This is the only file that
 // knows of threads and vectors, and where a device's kernels are launched.
 //
+// A functor names what it needs before it and captures it all by [=]: CUDA allows no initialised
+// captures in code for both sides. Where a closure of the tape follows, these names stand in a
+// block of their own, so that the closure cannot hold an address instead of what keeps the memory
+// alive.
+//
 // Each thread has a copy of the functor (firstprivate): what it holds can then not change under the
 // compiler's eyes, and the loops become vector code.
 //

@@ -86,10 +86,11 @@ void Tensor::copy_from(const Tensor& other) const {
 
 void Tensor::clear() const {
   if (dtype_ == DType::kReal) {
-    launch::map(device(), size_, [to = data()] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] = 0; });
+    const auto to = data();
+    launch::map(device(), size_, [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] = 0; });
   } else {
-    launch::map(device(), size_,
-                [to = data<int32_t>()] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] = 0; });
+    const auto to = data<int32_t>();
+    launch::map(device(), size_, [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] = 0; });
   }
 }
 

@@ -77,11 +77,24 @@ void add_arithmetic(Table& table, const Sizes&, int64_t n, int64_t d) {
 }
 
 void add_activations(Table& table, const Sizes&, int64_t n, int64_t d) {
-  using Unary = Variable (*)(Tape&, const Variable&);
+  using Unary = Variable (*)(Tape&, const Variable&, const Finish&);
   const auto unary = [&](std::string name, Unary op, auto f) {
     table.row(
-        name, "", {{n, d}}, [op](Tape& t, const Variables& x) { return op(t, x[0]); },
+        name, "", {{n, d}}, [op](Tape& t, const Variables& x) { return op(t, x[0], {}); },
         [f](const Matrices& x) { return each(x[0], f); });
+    table.row(
+        name, "dropout", {{n, d}},
+        [op](Tape& t, const Variables& x) {
+          t.set_training(7, 42);
+          return op(t, x[0], {.dropout = 0.25});
+        },
+        [=](const Matrices& x) {
+          return build(n, d, [&](int64_t i, int64_t j) {
+            const int64_t at = i * d + j;
+            return f(x[0](i, j)) *
+                   dropout_factor({7, 42, 0}, 0.25, static_cast<uint64_t>(at / 64), at % 64);
+          });
+        });
   };
   unary("relu", relu, [](Number x) { return x < 0 ? Number(0) : x; });
   unary("gelu", gelu, [](Number x) { return gelu(x); });
@@ -90,11 +103,24 @@ void add_activations(Table& table, const Sizes&, int64_t n, int64_t d) {
   unary("sigmoid", sigmoid, [](Number x) { return sigmoid(x); });
 
   const auto gated = [&](std::string name, Unary op, auto gate) {
+    const auto value = [=](const Matrix& x, int64_t i, int64_t j) {
+      return x(i, j) * gate(x(i, d + j));
+    };
     table.row(
-        name, "", {{n, 2 * d}}, [op](Tape& t, const Variables& x) { return op(t, x[0]); },
+        name, "", {{n, 2 * d}}, [op](Tape& t, const Variables& x) { return op(t, x[0], {}); },
         [=](const Matrices& x) {
-          return build(n, d,
-                       [&](int64_t i, int64_t j) { return x[0](i, j) * gate(x[0](i, d + j)); });
+          return build(n, d, [&](int64_t i, int64_t j) { return value(x[0], i, j); });
+        });
+    table.row(
+        name, "dropout", {{n, 2 * d}},
+        [op](Tape& t, const Variables& x) {
+          t.set_training(7, 42);
+          return op(t, x[0], {.dropout = 0.25});
+        },
+        [=](const Matrices& x) {
+          return build(n, d, [&](int64_t i, int64_t j) {
+            return value(x[0], i, j) * row_dropout_factor({7, 42, 0}, 0.25, i, j, d);
+          });
         });
   };
   gated("glu", glu, [](Number x) { return sigmoid(x); });
@@ -255,21 +281,55 @@ void add_products(Table& table, const Sizes& s, int64_t n, int64_t d) {
 }
 
 void add_norms(Table& table, const Sizes&, int64_t n, int64_t d) {
+  const auto layer_normed = [=](const Matrix& x, const Matrix& gain, const Matrix& bias) {
+    const Matrix unit = normalise(x, true, 0.125);
+    return build(n, d, [&](int64_t i, int64_t j) { return gain(0, j) * unit(i, j) + bias(0, j); });
+  };
+  const auto rms_normed = [=](const Matrix& x, const Matrix& gain) {
+    const Matrix unit = normalise(x, false, 0.125);
+    return build(n, d, [&](int64_t i, int64_t j) { return gain(0, j) * unit(i, j); });
+  };
   table.row(
       "layer_norm", "", {{n, d}, {d}, {d}},
       [](Tape& t, const Variables& x) { return layer_norm(t, x[0], x[1], x[2], 0.125); },
-      [=](const Matrices& x) {
-        const Matrix unit = normalise(x[0], true, 0.125);
-        return build(n, d,
-                     [&](int64_t i, int64_t j) { return x[1](0, j) * unit(i, j) + x[2](0, j); });
-      });
+      [=](const Matrices& x) { return layer_normed(x[0], x[1], x[2]); });
   table.row(
       "rms_norm", "", {{n, d}, {d}},
       [](Tape& t, const Variables& x) { return rms_norm(t, x[0], x[1], 0.125); },
-      [=](const Matrices& x) {
-        const Matrix unit = normalise(x[0], false, 0.125);
-        return build(n, d, [&](int64_t i, int64_t j) { return x[1](0, j) * unit(i, j); });
+      [=](const Matrices& x) { return rms_normed(x[0], x[1]); });
+  for (const double dropout : {0.0, 0.25}) {
+    const std::string variant = dropout > 0 ? "dropout" : "";
+    const auto summed = [=](const Matrices& x) {
+      return build(n, d, [&](int64_t i, int64_t j) {
+        const double factor = dropout > 0 ? row_dropout_factor({7, 42, 0}, dropout, i, j, d) : 1.0;
+        return x[0](i, j) + factor * x[1](i, j);
       });
+    };
+    table.row(
+        "add_layer_norm", variant, {{n, d}, {n, d}, {d}, {d}},
+        [=](Tape& t, const Variables& x) {
+          t.set_training(7, 42);
+          const auto [sum, normed] =
+              add_layer_norm(t, x[0], x[1], static_cast<real>(dropout), x[2], x[3], 0.125);
+          return Variables{sum, normed};
+        },
+        [=](const Matrices& x) {
+          const Matrix sum = summed(x);
+          return Matrices{sum, layer_normed(sum, x[2], x[3])};
+        });
+    table.row(
+        "add_rms_norm", variant, {{n, d}, {n, d}, {d}},
+        [=](Tape& t, const Variables& x) {
+          t.set_training(7, 42);
+          const auto [sum, normed] =
+              add_rms_norm(t, x[0], x[1], static_cast<real>(dropout), x[2], 0.125);
+          return Variables{sum, normed};
+        },
+        [=](const Matrices& x) {
+          const Matrix sum = summed(x);
+          return Matrices{sum, rms_normed(sum, x[2])};
+        });
+  }
 }
 
 void add_probabilities(Table& table, const Sizes& s, int64_t n, int64_t) {

@@ -68,6 +68,14 @@ double dropout_factor(const RandomKey& key, double probability, uint64_t block, 
   return words[word] < probability * 0x1p32 ? 0 : 1 / (1 - probability);
 }
 
+double row_dropout_factor(const RandomKey& key, double probability, int64_t row, int64_t column,
+                          int64_t columns) {
+  const int64_t blocks = (columns + kRandomBlock - 1) / kRandomBlock;
+  return dropout_factor(key, probability,
+                        static_cast<uint64_t>(row * blocks + column / kRandomBlock),
+                        column % kRandomBlock);
+}
+
 std::vector<int32_t> offsets_of(const std::vector<int32_t>& lengths) {
   std::vector<int32_t> offsets = {0};
   for (const int32_t length : lengths) offsets.push_back(offsets.back() + length);

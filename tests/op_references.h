@@ -38,6 +38,9 @@ Matrix normalise(const Matrix& x, bool centred, double epsilon);
 
 /// What dropout multiplies with, from the `word`-th random word of block `block` of a mask.
 double dropout_factor(const RandomKey& key, double probability, uint64_t block, int64_t word);
+/// The same for the element (row, column) of a matrix whose rows have blocks of their own.
+double row_dropout_factor(const RandomKey& key, double probability, int64_t row, int64_t column,
+                          int64_t columns);
 
 /// An AttentionLayout as plain lists, and as tensors.
 struct Segments {

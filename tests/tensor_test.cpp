@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -196,13 +197,16 @@ TEST(Threads, AreSetAndRead) {
 // The matrix product ------------------------------------------------------------------------------
 
 // What gemm.h promises, in plain loops.
+template <class T>
 std::vector<float> plain_product(const Gemm& g, std::vector<float> c) {
+  const T* a = static_cast<const T*>(g.a);
+  const T* b = static_cast<const T*>(g.b);
   for (int64_t i = 0; i < g.m; ++i) {
     for (int64_t j = 0; j < g.n; ++j) {
       double total = g.bias ? g.bias[j] : 0;
       for (int64_t p = 0; p < g.k; ++p) {
-        total += static_cast<double>(g.transpose_a ? g.a[p * g.lda + i] : g.a[i * g.lda + p]) *
-                 (g.transpose_b ? g.b[j * g.ldb + p] : g.b[p * g.ldb + j]);
+        total += static_cast<double>(g.transpose_a ? a[p * g.lda + i] : a[i * g.lda + p]) *
+                 (g.transpose_b ? b[j * g.ldb + p] : b[p * g.ldb + j]);
       }
       float& to = c[static_cast<size_t>(i * g.ldc + j)];
       to = static_cast<float>(g.accumulate ? to + total : total);
@@ -220,20 +224,25 @@ class GemmTest : public testing::TestWithParam<Extents> {};
 INSTANTIATE_TEST_SUITE_P(, GemmTest,
                          testing::Values(Extents{1, 1, 1, 0}, Extents{1, 7, 3, 2},
                                          Extents{5, 1, 9, 0}, Extents{33, 17, 65, 3},
-                                         Extents{64, 128, 32, 0}, Extents{100, 63, 257, 5}));
+                                         Extents{64, 128, 32, 0}, Extents{100, 63, 257, 5},
+                                         Extents{4200, 3, 5, 1}, Extents{3, 5, 8300, 1}));
 
-TEST_P(GemmTest, AgreesWithPlainLoops) {
-  const auto [m, n, k, gap] = GetParam();
+template <class T>
+void expect_agreement(const Extents& extents) {
+  const auto [m, n, k, gap] = extents;
   for (int flags = 0; flags < 16; ++flags) {
-    Gemm g{.m = m, .n = n, .k = k};
+    Gemm g{.m = m, .n = n, .k = k, .inputs = dtype_of<T>()};
     g.transpose_a = flags & 1;
     g.transpose_b = flags & 2;
     g.accumulate = flags & 8;
     g.lda = (g.transpose_a ? m : k) + gap;
     g.ldb = (g.transpose_b ? k : n) + gap;
     g.ldc = n + gap;
-    const std::vector<float> a = random_numbers((g.transpose_a ? k : m) * g.lda, 1);
-    const std::vector<float> b = random_numbers((g.transpose_b ? n : k) * g.ldb, 2);
+    const auto typed = [](const std::vector<float>& x) {
+      return std::vector<T>(x.begin(), x.end());
+    };
+    const std::vector<T> a = typed(random_numbers((g.transpose_a ? k : m) * g.lda, 1));
+    const std::vector<T> b = typed(random_numbers((g.transpose_b ? n : k) * g.ldb, 2));
     const std::vector<float> bias = random_numbers(n, 3);
     // What is not accumulated onto must not be read.
     std::vector<float> c = random_numbers(m * g.ldc, 4);
@@ -245,7 +254,7 @@ TEST_P(GemmTest, AgreesWithPlainLoops) {
     g.a = a.data();
     g.b = b.data();
     if (flags & 4) g.bias = bias.data();
-    const std::vector<float> expected = plain_product(g, c);
+    const std::vector<float> expected = plain_product<T>(g, c);
     g.c = c.data();
     gemm(Device{}, g);
     for (size_t i = 0; i < c.size(); ++i) {
@@ -253,6 +262,9 @@ TEST_P(GemmTest, AgreesWithPlainLoops) {
     }
   }
 }
+
+TEST_P(GemmTest, AgreesWithPlainLoops) { expect_agreement<float>(GetParam()); }
+TEST_P(GemmTest, OfBf16SumsInFloat) { expect_agreement<Bf16>(GetParam()); }
 
 TEST(Gemm, OfNoRowsDoesNothingAndOfNoDepthFails) {
   gemm(Device{}, {.m = 0, .n = 3, .k = 2});
@@ -270,6 +282,85 @@ TEST(Gemm, GivesTheSameBitsTwice) {
   g.c = second.data();
   gemm(Device{}, g);
   EXPECT_EQ(first, second);
+}
+
+// bfloat16 ----------------------------------------------------------------------------------------
+
+TEST(Bf16, RoundsToTheNearestAndKeepsWhatIsNoNumber) {
+  EXPECT_EQ(float{Bf16(1.0f)}, 1.0f);
+  EXPECT_EQ(float{Bf16(1.0f + 0x1p-8f)}, 1.0f);              // two equally near: the even one
+  EXPECT_EQ(float{Bf16(1.0f + 0x3p-8f)}, 1.0f + 0x1p-6f);    // the same, upwards
+  EXPECT_EQ(float{Bf16(1.0f + 0x1.1p-8f)}, 1.0f + 0x1p-7f);  // just above
+  EXPECT_EQ(float{Bf16(-1.0f - 0x1.1p-8f)}, -1.0f - 0x1p-7f);
+  EXPECT_EQ(float{Bf16(std::numeric_limits<float>::infinity())},
+            std::numeric_limits<float>::infinity());
+  EXPECT_TRUE(std::isnan(float{Bf16(std::numeric_limits<float>::quiet_NaN())}));
+  EXPECT_TRUE(std::isnan(float{Bf16(std::bit_cast<float>(0x7FFFFFFFu))}));
+}
+
+TEST(Bf16, TensorsAreConvertedThereAndBack) {
+  const Tensor x = Tensor::from(std::vector<float>{1, -0.5f, 3.14159f});
+  const Tensor low = convert(x, DType::kBf16);
+  EXPECT_EQ(low.dtype(), DType::kBf16);
+  EXPECT_EQ(convert(low, DType::kReal).to_host(), (std::vector<float>{1, -0.5f, 3.140625f}));
+  EXPECT_EQ(convert(x, DType::kReal).data(), x.data()) << "nothing to do";
+  EXPECT_THROW(low.data(), Error);
+}
+
+// Small matrices ----------------------------------------------------------------------------------
+
+TEST(Tile, ProductsOfAnySize) {
+  for (const int64_t m : {1, 3, 8, 21}) {
+    for (const int64_t n : {1, 16, 33, 80}) {
+      const int64_t k = 19, ldb = n + 3, ldc = n + 2;
+      const std::vector<float> a = random_numbers(m * k, 1), b = random_numbers(k * ldb, 2);
+      const std::vector<float> before = random_numbers(m * ldc, 3);
+      for (const bool transposed : {false, true}) {
+        for (const bool accumulate : {false, true}) {
+          std::vector<float> c = before;
+          const tile::Strided left =
+              transposed ? tile::Strided{a.data(), 1, m} : tile::Strided{a.data(), k, 1};
+          tile::product(m, n, k, left, b.data(), ldb, c.data(), ldc, accumulate);
+          for (int64_t i = 0; i < m; ++i) {
+            for (int64_t j = 0; j < ldc; ++j) {
+              const auto at = static_cast<size_t>(i * ldc + j);
+              double expected = j < n && !accumulate ? 0 : before[at];
+              for (int64_t p = 0; p < k && j < n; ++p) {
+                expected +=
+                    double(a[size_t(transposed ? p * m + i : i * k + p)]) * b[size_t(p * ldb + j)];
+              }
+              ASSERT_NEAR(c[at], expected, 1e-4) << m << " x " << n << " at " << i << ", " << j;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Tile, TranspositionsOfAnySize) {
+  for (const int64_t rows : {1, 15, 16, 40}) {
+    for (const int64_t columns : {1, 16, 37}) {
+      const int64_t stride = columns + 1, out_stride = tile::padded(rows) + 16;
+      const std::vector<float> x = random_numbers(rows * stride, 1);
+      std::vector<float> y(static_cast<size_t>(columns * out_stride), -9);
+      tile::transpose(rows, columns, x.data(), stride, y.data(), out_stride);
+      for (int64_t i = 0; i < columns; ++i) {
+        for (int64_t j = 0; j < rows; ++j) {
+          ASSERT_EQ(y[size_t(i * out_stride + j)], x[size_t(j * stride + i)]);
+        }
+        ASSERT_EQ(y[size_t(i * out_stride + tile::padded(rows))], -9) << "beyond the padding";
+      }
+    }
+  }
+}
+
+TEST(Tile, ReductionsOfRows) {
+  const std::vector<float> x = random_numbers(48, 1), y = random_numbers(48, 2);
+  EXPECT_NEAR(tile::sum(48, x.data()), std::accumulate(x.begin(), x.end(), 0.0), 1e-5);
+  EXPECT_NEAR(tile::dot(48, x.data(), y.data()),
+              std::inner_product(x.begin(), x.end(), y.begin(), 0.0), 1e-5);
+  EXPECT_EQ(tile::max(48, x.data()), *std::max_element(x.begin(), x.end()));
 }
 
 // Launchers ---------------------------------------------------------------------------------------
@@ -330,8 +421,10 @@ TEST_P(LaunchTest, SumRowsAssignsOrAdds) {
     const auto values = same_for_all_threads([&, n = rows, d = columns] {
       const float before = accumulate ? 10 : std::numeric_limits<float>::quiet_NaN();
       std::vector<float> out(static_cast<size_t>(d), before);
-      launch::sum_rows(Device{}, n, d, out.data(), accumulate,
-                       [&, d](int64_t row, int64_t c) { return in[size_t(row * d + c)]; });
+      launch::sum_rows(Device{}, n, d,
+                       launch::ColumnSums{out.data(), accumulate, [&, d](int64_t row, int64_t c) {
+                                            return in[size_t(row * d + c)];
+                                          }});
       return out;
     });
     for (int64_t c = 0; c < columns; ++c) {

@@ -125,11 +125,11 @@ TEST(Update, AdamIsThatOfThePapers) {
   const double rate = 0.01, beta1 = 0.8, beta2 = 0.95, epsilon = 1e-3, decay = 0.1, scale = 0.5;
   const std::vector<real> start = random_values(n, 7);
   const Tensor values = Tensor::from(start), mean = Tensor::zeros({n}),
-               variance = Tensor::zeros({n});
+               variance = Tensor::zeros({n}), low = Tensor::zeros({n}, DType::kBf16);
   std::vector<double> x(start.begin(), start.end()), m(n), v(n);
   for (int t = 1; t <= 5; ++t) {
     const std::vector<real> gradients = random_values(n, 100 + static_cast<uint64_t>(t));
-    adam_update(values, Tensor::from(gradients), mean, variance,
+    adam_update({values, mean, variance, low}, Tensor::from(gradients),
                 {.step = t,
                  .learning_rate = rate,
                  .gradient_scale = scale,
@@ -148,6 +148,8 @@ TEST(Update, AdamIsThatOfThePapers) {
   }
   const std::vector<real> result = values.to_host();
   for (size_t i = 0; i < n; ++i) ASSERT_NEAR(result[i], x[i], 2e-6 * (1 + std::abs(x[i]))) << i;
+  EXPECT_EQ(convert(low, DType::kReal).to_host(),
+            convert(convert(values, DType::kBf16), DType::kReal).to_host());
 }
 
 // A model of a few parameters, and an optimiser for it.

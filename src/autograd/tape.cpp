@@ -6,13 +6,16 @@
 #include <cmath>
 #include <utility>
 
+#include "core/profile.h"
 #include "tensor/launch.h"
 
 namespace dragoman {
 
 GradientWriter Variable::gradient() const {
   if (!sink_) return {};
-  if (!sink_->gradient.defined()) sink_->gradient = empty_like(value_);
+  if (!sink_->gradient.defined())
+    sink_->gradient = Tensor::empty(sink_->shape, DType::kReal, sink_->device);
+  sink_->gradient = convert(sink_->gradient, DType::kReal);
   return {sink_->gradient.data(), std::exchange(sink_->written, true)};
 }
 
@@ -24,17 +27,18 @@ GradientWriter Variable::zeroed_gradient() const {
 
 void Variable::add_gradient(Tensor gradient) const {
   if (!sink_) return;
-  check(gradient.size() == value_.size(), "a gradient {} for a value {}",
-        to_string(gradient.shape()), to_string(value_.shape()));
+  check(gradient.size() == sink_->shape.size(), "a gradient {} for a value {}",
+        to_string(gradient.shape()), to_string(sink_->shape));
   if (!sink_->written && !sink_->gradient.defined() && gradient.unique()) {
-    sink_->gradient = gradient.reshape(value_.shape());
+    sink_->gradient = gradient.reshape(sink_->shape);
     sink_->written = true;
     return;
   }
   const GradientWriter to = this->gradient();
-  const auto from = gradient.data();
-  launch::map(value_.device(), value_.size(),
-              [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to(i, from[i]); });
+  visit(gradient, [&](const auto* from) {
+    launch::map(gradient.device(), gradient.size(),
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to(i, from[i]); });
+  });
 }
 
 void Tape::set_training(uint64_t seed, uint32_t step) {
@@ -49,14 +53,15 @@ RandomKey Tape::next_random_key() {
 }
 
 bool all_finite(const Tensor& tensor) {
-  const real* values = tensor.data();
-  return std::all_of(values, values + tensor.size(), [](real x) { return std::isfinite(x); });
+  return visit(tensor, [&](const auto* values) {
+    return std::all_of(values, values + tensor.size(), [](real x) { return std::isfinite(x); });
+  });
 }
 
 void Tape::check_values(std::string_view operation, std::span<const Tensor> values,
                         const std::vector<Variable>& inputs) const {
   for (const Tensor& value : values) {
-    if (value.dtype() != DType::kReal || all_finite(value)) continue;
+    if (value.dtype() == DType::kInt32 || all_finite(value)) continue;
     std::string from;
     for (const Variable& input : inputs) {
       if (!input.defined()) continue;
@@ -80,6 +85,7 @@ Variable Tape::record(std::string_view operation, Tensor value,
 
 std::vector<Variable> Tape::record(std::string_view operation, std::vector<Tensor> values,
                                    const std::vector<Variable>& inputs, BackwardMany backward) {
+  Profile::mark(operation);
   if (check_finite_) check_values(operation, values, inputs);
   const bool wanted =
       recording_ && std::any_of(inputs.begin(), inputs.end(),
@@ -113,6 +119,7 @@ void Tape::run(Entry& entry) {
   }
   if (!any) return;  // nothing that follows depends on this operation
   entry.backward(gradients);
+  Profile::mark(entry.operation, Profile::Pass::kBackward);
   for (const auto& sink : entry.inputs) {
     check(!sink->written || all_finite(sink->gradient),
           "the gradient of the operation '{}' is NaN or infinite (for an input {})",

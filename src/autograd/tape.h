@@ -19,8 +19,15 @@ namespace dragoman {
 /// Where the gradient of one variable gathers: assigned at the first write, added to after, so that
 /// nothing need be filled with zeros first.
 struct Sink {
+  Sink(const Shape& of, Device on) : shape(of), device(on) {}
+
+  Shape shape;  ///< Of the variable.
+  Device device;
   Tensor gradient;
   bool written = false;
+  /// What the operation that made the variable reads its gradient as: kBf16 where that goes into
+  /// matrix products alone. A gradient may be kReal all the same.
+  DType preferred = DType::kReal;
 };
 
 /// A place that a backward function writes a gradient to, element by element.
@@ -57,7 +64,10 @@ class Variable {
       : value_(std::move(value)), sink_(std::move(sink)) {}
 
   /// A variable whose gradient is wanted: a leaf, for tests and parameters.
-  static Variable leaf(Tensor value) { return {std::move(value), std::make_shared<Sink>()}; }
+  static Variable leaf(Tensor value) {
+    auto sink = std::make_shared<Sink>(value.shape(), value.device());
+    return {std::move(value), std::move(sink)};
+  }
 
   bool defined() const { return value_.defined(); }
   const Tensor& value() const { return value_; }
@@ -67,6 +77,20 @@ class Variable {
   real* data() const { return value_.data(); }
   bool needs_gradient() const { return sink_ != nullptr; }
   const std::shared_ptr<Sink>& sink() const { return sink_; }
+
+  /// The same variable with a bf16 copy of its value, for matrix products, which its owner keeps up
+  /// to date: weights have one.
+  Variable with_low(Tensor low) const {
+    Variable copy = *this;
+    copy.low_ = std::move(low);
+    return copy;
+  }
+  /// That copy, or undefined.
+  const Tensor& low() const { return low_; }
+
+  /// What a backward function keeps of an input whose value it does not read: the way to its
+  /// gradient, so that the value's memory is free.
+  Variable gradient_only() const { return {Tensor(), sink_}; }
 
   /// For a backward function that writes every element: opens the sink. False if none is wanted.
   GradientWriter gradient() const;
@@ -78,6 +102,7 @@ class Variable {
 
  private:
   Tensor value_;
+  Tensor low_;
   std::shared_ptr<Sink> sink_;
 };
 
@@ -98,6 +123,11 @@ class Tape {
   bool recording() const { return recording_; }
   /// The key of the next dropout mask. The n-th call of a step always gives the same key.
   RandomKey next_random_key();
+
+  /// What matrix products read: kReal, or kBf16, whose sums are still made in real. What only
+  /// products read is best written as this type.
+  DType products() const { return products_; }
+  void set_products(DType products) { products_ = products; }
 
   /// Checks every value and gradient as it is made; the first one that is not finite throws an
   /// Error naming the operation, shapes and inputs.
@@ -131,6 +161,7 @@ class Tape {
   bool recording_;
   bool training_ = false;
   bool check_finite_ = false;
+  DType products_ = DType::kReal;
   RandomKey key_;
   std::vector<Entry> entries_;
 };
@@ -147,6 +178,23 @@ class NoGrad {
   Tape& tape_;
   bool before_;
 };
+
+/// Calls write(to), which must give every element of x's gradient by to(i, value) once. Unlike
+/// Variable::gradient, it writes in the type that is preferred where x has no gradient yet. Does
+/// nothing if none is wanted.
+template <class F>
+void write_gradient(const Variable& x, F write) {
+  if (!x.needs_gradient()) return;
+  Sink& sink = *x.sink();
+  if (sink.preferred == DType::kBf16 && !sink.written && !sink.gradient.defined()) {
+    sink.gradient = Tensor::empty(sink.shape, DType::kBf16, sink.device);
+    sink.written = true;
+    Bf16* const data = sink.gradient.data<Bf16>();
+    write([=] DRAGOMAN_HOST_DEVICE(int64_t i, real value) { data[i] = value; });
+  } else {
+    write(x.gradient());
+  }
+}
 
 /// Whether every element is finite.
 bool all_finite(const Tensor& tensor);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/average.h"
+#include "cli/bench.h"
 #include "cli/config.h"
 #include "cli/evaluate.h"
 #include "cli/inspect.h"
@@ -60,6 +61,7 @@ void describe(CLI::App& app) {
   add_score(app);
   add_average(app);
   add_inspect(app);
+  add_bench(app);
   add_config(app);
   for (CLI::App* verb : app.get_subcommands({})) verb->group("Verbs");
 }

@@ -10,7 +10,7 @@ namespace dragoman {
 // Every layer's cache holds its rows in the same order, so one list of row numbers a hypothesis
 // serves them all.
 struct TransformerDecoder::State : DecoderState {
-  std::vector<Variable> memories;             // of each layer: keys and values of the memory
+  Variable key_values;                        // of the memory, for all layers
   AttentionLayout cross;                      // which memory each hypothesis attends to
   std::vector<int32_t> segments;              // the same on the host
   std::vector<KeyValueCache> caches;          // of each layer
@@ -55,53 +55,53 @@ Tensor mean_over_heads(const Tensor& weights) {
 TransformerDecoder::TransformerDecoder(const Scope& scope, const DecoderConfig& config,
                                        int64_t memory_dim)
     : embedding_dropout_(static_cast<real>(config.embedding_dropout)),
-      pre_norm_(config.norm == "pre"),
-      positions_(make_positions(scope, config)) {
+      dim_(config.dim),
+      positions_(make_positions(scope, config)),
+      key_values_(scope / "memory" / "key_value", memory_dim, 2 * dim_ * config.layers, true,
+                  2 * config.layers) {
   const BlockOptions options = block_options(config);
   for (int number = 0; number < config.layers; ++number) {
     const Scope place = scope / number;
     layers_.push_back({Residual(place / "self", options), SelfAttention(place / "self", options),
-                       Residual(place / "cross", options),
-                       CrossAttention(place / "cross", options, memory_dim),
+                       Residual(place / "cross", options), CrossAttention(place / "cross", options),
                        Residual(place / "ffn", options), FeedForward(place / "ffn", options)});
   }
-  if (pre_norm_) final_norm_ = Normalization(scope / "norm", options.dim, options.normalization);
+  end_ = StackEnd(scope, options);
 }
 
 template <class Attend>
-Variable TransformerDecoder::run_layer(Tape& tape, const Layer& layer, const Variable& x,
-                                       Attend attend, const Variable& memory,
-                                       const AttentionLayout& cross, Tensor* weights) const {
-  Variable y = layer.self_frame(tape, x, attend);
-  y = layer.cross_frame(tape, y, [&](const Variable& inner) {
-    return layer.cross_attention(tape, inner, memory, cross, weights);
+Stream TransformerDecoder::run_layer(Tape& tape, size_t number, const Stream& stream, Attend attend,
+                                     const Variable& key_values, const AttentionLayout& cross,
+                                     Tensor* weights) const {
+  const Layer& layer = layers_[number];
+  const int64_t begin = static_cast<int64_t>(number) * 2 * dim_;
+  Stream next = layer.self_frame(tape, stream, attend);
+  next = layer.cross_frame(tape, next, [&](const Variable& x) {
+    return layer.cross_attention(tape, x, key_values, begin, cross, weights);
   });
-  return layer.ffn_frame(tape, y, [&](const Variable& inner) { return layer.ffn(tape, inner); });
+  return layer.ffn_frame(tape, next, [&](const Variable& x) { return layer.ffn(tape, x); });
 }
 
 Variable TransformerDecoder::decode(Tape& tape, const Memory& memory, const Variable& embedded,
                                     const Packing& packing) const {
   const AttentionLayout self = self_layout(packing);
   const AttentionLayout cross = cross_layout(packing, memory.packing);
-  Variable x = positions_(tape, embedded, packing.positions, packing.longest);
-  x = dropout(tape, x, embedding_dropout_);
-  for (const Layer& layer : layers_) {
-    x = run_layer(
-        tape, layer, x,
-        [&](const Variable& inner) {
-          return layer.self_attention(tape, inner, self, /*causal=*/true);
-        },
-        layer.cross_attention.prepare(tape, memory.states), cross, nullptr);
+  const Variable key_values = key_values_(tape, memory.states);
+  const Variable placed = positions_(tape, embedded, packing.positions, packing.longest);
+  Stream stream{dropout(tape, placed, embedding_dropout_)};
+  for (size_t number = 0; number < layers_.size(); ++number) {
+    const auto attend = [&](const Variable& x) {
+      return layers_[number].self_attention(tape, x, self, /*causal=*/true);
+    };
+    stream = run_layer(tape, number, stream, attend, key_values, cross, nullptr);
   }
-  return pre_norm_ ? final_norm_(tape, x) : x;
+  return end_(tape, stream, tape.products());
 }
 
 std::unique_ptr<DecoderState> TransformerDecoder::start(Tape& tape, const Memory& memory) const {
   auto state = std::make_unique<State>();
   const int64_t n = memory.packing.sentences();
-  for (const Layer& layer : layers_) {
-    state->memories.push_back(layer.cross_attention.prepare(tape, memory.states));
-  }
+  state->key_values = key_values_(tape, memory.states);
   state->cross = {.query_offsets = iota(n + 1, memory.packing.offsets.device()),
                   .key_offsets = memory.packing.offsets,
                   .longest_key = memory.packing.longest};
@@ -120,20 +120,18 @@ DecoderStep TransformerDecoder::step(Tape& tape, DecoderState& base, const Varia
   for (std::vector<int32_t>& rows : state.history) rows.push_back(state.used_rows++);
   const AttentionLayout self = history_layout(state.history, device);
   const std::vector<int32_t> places(state.history.size(), place);
-  Variable x = positions_(tape, embedded, Tensor::from(places), place + 1);
-  x = dropout(tape, x, embedding_dropout_);
+  const Variable placed = positions_(tape, embedded, Tensor::from(places), place + 1);
+  Stream stream{dropout(tape, placed, embedding_dropout_)};
   Tensor weights;
   for (size_t number = 0; number < layers_.size(); ++number) {
-    const Layer& layer = layers_[number];
     const bool last = number + 1 == layers_.size();
-    x = run_layer(
-        tape, layer, x,
-        [&](const Variable& inner) {
-          return layer.self_attention.step(tape, inner, state.caches[number], self);
-        },
-        state.memories[number], state.cross, last && want_attention ? &weights : nullptr);
+    const auto attend = [&](const Variable& x) {
+      return layers_[number].self_attention.step(tape, x, state.caches[number], self);
+    };
+    stream = run_layer(tape, number, stream, attend, state.key_values, state.cross,
+                       last && want_attention ? &weights : nullptr);
   }
-  return {pre_norm_ ? final_norm_(tape, x) : x,
+  return {end_(tape, stream, tape.products()),
           want_attention ? mean_over_heads(weights) : Tensor()};
 }
 

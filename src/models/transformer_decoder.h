@@ -33,16 +33,17 @@ class TransformerDecoder : public Decoder {
   };
   struct State;
 
-  // One layer; `attend` is its self-attention, over a batch or over a cache.
+  // Layer `number`; attend(x) is its self-attention, over a batch or over a cache.
   template <class Attend>
-  Variable run_layer(Tape& tape, const Layer& layer, const Variable& x, Attend attend,
-                     const Variable& memory, const AttentionLayout& cross, Tensor* weights) const;
+  Stream run_layer(Tape& tape, size_t number, const Stream& stream, Attend attend,
+                   const Variable& key_values, const AttentionLayout& cross, Tensor* weights) const;
 
   real embedding_dropout_;
-  bool pre_norm_;
+  int64_t dim_;
   Positions positions_;
+  Linear key_values_;  // of the memory, for all layers: each has 2 * dim columns
   std::vector<Layer> layers_;
-  Normalization final_norm_;  // pre-norm stacks only
+  StackEnd end_;
 };
 
 }  // namespace dragoman

@@ -21,7 +21,6 @@ Positions make_positions(const Scope& scope, const StackConfig& config) {
 
 TransformerEncoder::TransformerEncoder(const Scope& scope, const EncoderConfig& config)
     : embedding_dropout_(static_cast<real>(config.embedding_dropout)),
-      pre_norm_(config.norm == "pre"),
       positions_(make_positions(scope, config)) {
   const BlockOptions options = block_options(config);
   for (int number = 0; number < config.layers; ++number) {
@@ -30,22 +29,22 @@ TransformerEncoder::TransformerEncoder(const Scope& scope, const EncoderConfig& 
                        SelfAttention(place / "attention", options),
                        Residual(place / "ffn", options), FeedForward(place / "ffn", options)});
   }
-  if (pre_norm_) final_norm_ = Normalization(scope / "norm", options.dim, options.normalization);
+  end_ = StackEnd(scope, options);
 }
 
 Memory TransformerEncoder::encode(Tape& tape, const Variable& embedded,
                                   const Packing& packing) const {
   const AttentionLayout layout = self_layout(packing);
-  Variable x = positions_(tape, embedded, packing.positions, packing.longest);
-  x = dropout(tape, x, embedding_dropout_);
+  const Variable placed = positions_(tape, embedded, packing.positions, packing.longest);
+  Stream stream{dropout(tape, placed, embedding_dropout_)};
   for (const Layer& layer : layers_) {
-    x = layer.attention_frame(tape, x, [&](const Variable& inner) {
-      return layer.attention(tape, inner, layout, /*causal=*/false);
+    stream = layer.attention_frame(tape, stream, [&](const Variable& x) {
+      return layer.attention(tape, x, layout, /*causal=*/false);
     });
-    x = layer.ffn_frame(tape, x, [&](const Variable& inner) { return layer.ffn(tape, inner); });
+    stream = layer.ffn_frame(tape, stream, [&](const Variable& x) { return layer.ffn(tape, x); });
   }
-  if (pre_norm_) x = final_norm_(tape, x);
-  return {x, packing, mean_rows(tape, x, packing.offsets)};
+  const Variable states = end_(tape, stream, DType::kReal);
+  return {states, packing, mean_rows(tape, states, packing.offsets)};
 }
 
 }  // namespace dragoman

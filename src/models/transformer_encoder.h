@@ -28,10 +28,9 @@ class TransformerEncoder : public Encoder {
   };
 
   real embedding_dropout_;
-  bool pre_norm_;
   Positions positions_;
   std::vector<Layer> layers_;
-  Normalization final_norm_;  // pre-norm stacks only
+  StackEnd end_;
 };
 
 }  // namespace dragoman

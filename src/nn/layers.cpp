@@ -21,10 +21,20 @@ Normalization::Normalization(const Scope& scope, int64_t dim, Kind kind)
   if (kind == Kind::kLayerNorm) bias_ = scope.add("bias", {dim}, Start::kZeros);
 }
 
-Variable Normalization::operator()(Tape& tape, const Variable& x) const {
-  constexpr real kEpsilon = static_cast<real>(1e-5);
-  return kind_ == Kind::kLayerNorm ? layer_norm(tape, x, *gain_, *bias_, kEpsilon)
-                                   : rms_norm(tape, x, *gain_, kEpsilon);
+namespace {
+constexpr real kEpsilon = static_cast<real>(1e-5);
+}
+
+Variable Normalization::operator()(Tape& tape, const Variable& x, DType type) const {
+  return kind_ == Kind::kLayerNorm ? layer_norm(tape, x, *gain_, *bias_, kEpsilon, type)
+                                   : rms_norm(tape, x, *gain_, kEpsilon, type);
+}
+
+SumAndNorm Normalization::operator()(Tape& tape, const Variable& x, const Variable& added,
+                                     real dropout, DType type) const {
+  return kind_ == Kind::kLayerNorm
+             ? add_layer_norm(tape, x, added, dropout, *gain_, *bias_, kEpsilon, type)
+             : add_rms_norm(tape, x, added, dropout, *gain_, kEpsilon, type);
 }
 
 Normalization::Kind normalization_kind(const std::string& name) {
@@ -33,14 +43,14 @@ Normalization::Kind normalization_kind(const std::string& name) {
   return Normalization::Kind::kRmsNorm;
 }
 
-Variable activate(Tape& tape, const std::string& name, const Variable& x) {
-  if (name == "relu") return relu(tape, x);
-  if (name == "gelu") return gelu(tape, x);
-  if (name == "silu") return silu(tape, x);
-  if (name == "glu") return glu(tape, x);
-  if (name == "swiglu") return swiglu(tape, x);
+Variable activate(Tape& tape, const std::string& name, const Variable& x, const Finish& finish) {
+  if (name == "relu") return relu(tape, x, finish);
+  if (name == "gelu") return gelu(tape, x, finish);
+  if (name == "silu") return silu(tape, x, finish);
+  if (name == "glu") return glu(tape, x, finish);
+  if (name == "swiglu") return swiglu(tape, x, finish);
   check(name == "geglu", "'{}' is no activation", name);
-  return geglu(tape, x);
+  return geglu(tape, x, finish);
 }
 
 bool is_gated(const std::string& name) {

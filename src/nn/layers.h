@@ -30,7 +30,11 @@ class Normalization {
   enum class Kind { kLayerNorm, kRmsNorm };
   Normalization() = default;
   Normalization(const Scope& scope, int64_t dim, Kind kind = Kind::kLayerNorm);
-  Variable operator()(Tape& tape, const Variable& x) const;
+  /// The rows of x, normalised, written as `type`.
+  Variable operator()(Tape& tape, const Variable& x, DType type = DType::kReal) const;
+  /// x + dropout(added), and its rows normalised and written as `type`.
+  SumAndNorm operator()(Tape& tape, const Variable& x, const Variable& added, real dropout,
+                        DType type) const;
 
  private:
   Kind kind_ = Kind::kLayerNorm;
@@ -43,7 +47,7 @@ Normalization::Kind normalization_kind(const std::string& name);
 
 /// An activation by its name: relu, gelu, silu, or the gated glu, swiglu, geglu, which halve the
 /// columns.
-Variable activate(Tape& tape, const std::string& name, const Variable& x);
+Variable activate(Tape& tape, const std::string& name, const Variable& x, const Finish& finish);
 /// Whether the activation `name` takes twice the columns that it gives.
 bool is_gated(const std::string& name);
 

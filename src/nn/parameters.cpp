@@ -69,9 +69,17 @@ void Parameters::allocate(Device device, uint64_t seed, const Initializer& initi
   for (Entry& entry : entries_) {
     const Tensor value = part(values_, entry);
     value.copy_from(Tensor::from(initial_values(entry, seed, initializer), entry.shape));
-    auto sink = std::make_shared<Sink>();
+    auto sink = std::make_shared<Sink>(entry.shape, device);
     sink->gradient = part(gradients_, entry);
     *entry.parameter.variable_ = Variable(value, sink);
+  }
+}
+
+void Parameters::make_low() {
+  low_ = convert(values_, DType::kBf16);
+  for (Entry& entry : entries_) {
+    Variable& variable = *entry.parameter.variable_;
+    variable = variable.with_low(part(low_, entry));
   }
 }
 

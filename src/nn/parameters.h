@@ -69,6 +69,12 @@ class Parameters {
     return flat.view(entry.offset, entry.shape);
   }
 
+  /// All values in bf16, laid out as they are, for matrix products: what Variable::low of each
+  /// parameter is a view of. Undefined until make_low.
+  const Tensor& low() const { return low_; }
+  /// Makes that copy, or makes it anew: whoever changes the values keeps it up to date.
+  void make_low();
+
   /// Before the first backward of a step: the next gradients are assigned, not added.
   void begin_gradients() const;
   /// After the last backward of a step: parameters that had no part in it get zeros.
@@ -78,6 +84,7 @@ class Parameters {
   std::vector<Entry> entries_;
   Tensor values_;
   Tensor gradients_;
+  Tensor low_;
 };
 
 /// A place in the tree of layers: it gives their parameters names such as

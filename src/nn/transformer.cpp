@@ -17,6 +17,15 @@ Residual::Residual(const Scope& scope, const BlockOptions& options)
       pre_norm_(options.pre_norm),
       dropout_(options.dropout) {}
 
+StackEnd::StackEnd(const Scope& scope, const BlockOptions& options)
+    : pre_norm_(options.pre_norm), dropout_(options.dropout) {
+  if (pre_norm_) norm_ = Normalization(scope / "norm", options.dim, options.normalization);
+}
+
+Variable StackEnd::operator()(Tape& tape, const Stream& stream, DType type) const {
+  return pre_norm_ ? norm_(tape, stream.x, stream.added, dropout_, type).normed : stream.x;
+}
+
 void KeyValueCache::append(const Tensor& key_values) {
   const int64_t added = key_values.rows();
   if (!storage_.defined() || used_ + added > storage_.rows()) {
@@ -38,14 +47,17 @@ SelfAttention::SelfAttention(const Scope& scope, const BlockOptions& options)
       heads_(options.heads),
       dropout_(options.attention_dropout) {}
 
-AttentionOptions SelfAttention::options() const {
-  return {.heads = heads_, .scale = attention_scale(dim_, heads_), .dropout = dropout_};
+AttentionOptions SelfAttention::options(const Tape& tape) const {
+  return {.heads = heads_,
+          .scale = attention_scale(dim_, heads_),
+          .dropout = dropout_,
+          .type = tape.products()};
 }
 
 Variable SelfAttention::operator()(Tape& tape, const Variable& x, const AttentionLayout& layout,
                                    bool causal) const {
   const Variable all = query_key_value_(tape, x);
-  AttentionOptions chosen = options();
+  AttentionOptions chosen = options(tape);
   chosen.causal = causal;
   return output_(tape, attention(tape, {all, 0, dim_}, {all, dim_, dim_}, {all, 2 * dim_, dim_},
                                  layout, chosen));
@@ -57,29 +69,26 @@ Variable SelfAttention::step(Tape& tape, const Variable& x, KeyValueCache& cache
   cache.append(slice_columns(tape, all, dim_, 2 * dim_).value());
   const Variable rows(cache.rows());
   return output_(tape, attention(tape, {all, 0, dim_}, {rows, 0, dim_}, {rows, dim_, dim_}, layout,
-                                 options()));
+                                 options(tape)));
 }
 
-CrossAttention::CrossAttention(const Scope& scope, const BlockOptions& options, int64_t memory_dim)
+CrossAttention::CrossAttention(const Scope& scope, const BlockOptions& options)
     : query_(scope / "query", options.dim, options.dim),
-      key_value_(scope / "key_value", memory_dim, 2 * options.dim, true, 2),
       output_(scope / "output", options.dim, options.dim),
       dim_(options.dim),
       heads_(options.heads),
       dropout_(options.attention_dropout) {}
 
-Variable CrossAttention::prepare(Tape& tape, const Variable& memory) const {
-  return key_value_(tape, memory);
-}
-
-Variable CrossAttention::operator()(Tape& tape, const Variable& x, const Variable& prepared,
-                                    const AttentionLayout& layout, Tensor* weights) const {
+Variable CrossAttention::operator()(Tape& tape, const Variable& x, const Variable& key_values,
+                                    int64_t begin, const AttentionLayout& layout,
+                                    Tensor* weights) const {
   const AttentionOptions options{.heads = heads_,
                                  .scale = attention_scale(dim_, heads_),
                                  .dropout = dropout_,
+                                 .type = tape.products(),
                                  .weights = weights};
-  return output_(tape, attention(tape, query_(tape, x), {prepared, 0, dim_}, {prepared, dim_, dim_},
-                                 layout, options));
+  return output_(tape, attention(tape, query_(tape, x), {key_values, begin, dim_},
+                                 {key_values, begin + dim_, dim_}, layout, options));
 }
 
 FeedForward::FeedForward(const Scope& scope, const BlockOptions& options)
@@ -90,8 +99,8 @@ FeedForward::FeedForward(const Scope& scope, const BlockOptions& options)
       dropout_(options.activation_dropout) {}
 
 Variable FeedForward::operator()(Tape& tape, const Variable& x) const {
-  const Variable inner = activate(tape, activation_, in_(tape, x));
-  return out_(tape, dropout(tape, inner, dropout_));
+  return out_(tape, activate(tape, activation_, in_(tape, x),
+                             {.dropout = dropout_, .type = tape.products()}));
 }
 
 }  // namespace dragoman

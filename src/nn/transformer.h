@@ -24,18 +24,40 @@ struct BlockOptions {
   real activation_dropout = 0;  ///< Inside the feed-forward block.
 };
 
+/// What flows through a stack: the residual sum, and what the last block adds to it. The addition
+/// is left to the norm that follows, which makes it in the same pass.
+struct Stream {
+  Variable x;
+  Variable added = {};  ///< Undefined where nothing is left to add.
+};
+
 /// The frame around every block: x + dropout(f(norm(x))), or norm(x + dropout(f(x))).
 class Residual {
  public:
   Residual() = default;
   Residual(const Scope& scope, const BlockOptions& options);
 
+  /// `block` begins with matrix products, its argument's only readers where the norm comes first.
   template <class F>
-  Variable operator()(Tape& tape, const Variable& x, F block) const {
-    const Variable inner = block(pre_norm_ ? norm_(tape, x) : x);
-    const Variable sum = add(tape, x, dragoman::dropout(tape, inner, dropout_));
-    return pre_norm_ ? sum : norm_(tape, sum);
+  Stream operator()(Tape& tape, const Stream& in, F block) const {
+    if (!pre_norm_) return {norm_(tape, in.x, block(in.x), dropout_, DType::kReal).normed};
+    if (!in.added.defined()) return {in.x, block(norm_(tape, in.x, tape.products()))};
+    const auto [sum, normed] = norm_(tape, in.x, in.added, dropout_, tape.products());
+    return {sum, block(normed)};
   }
+
+ private:
+  Normalization norm_;
+  bool pre_norm_ = true;
+  real dropout_ = 0;
+};
+
+/// What a stack ends with: the norm of the whole sum, where the blocks' norms come first.
+class StackEnd {
+ public:
+  StackEnd() = default;
+  StackEnd(const Scope& scope, const BlockOptions& options);
+  Variable operator()(Tape& tape, const Stream& stream, DType type) const;
 
  private:
   Normalization norm_;
@@ -73,7 +95,7 @@ class SelfAttention {
                 const AttentionLayout& layout) const;
 
  private:
-  AttentionOptions options() const;
+  AttentionOptions options(const Tape& tape) const;
 
   Linear query_key_value_;
   Linear output_;
@@ -82,21 +104,20 @@ class SelfAttention {
   real dropout_ = 0;
 };
 
-/// Multi-head attention to the memory.
+/// Multi-head attention to the memory, whose keys and values are columns of one product for all the
+/// layers of a stack.
 class CrossAttention {
  public:
   CrossAttention() = default;
-  CrossAttention(const Scope& scope, const BlockOptions& options, int64_t memory_dim);
+  CrossAttention(const Scope& scope, const BlockOptions& options);
 
-  /// Keys and values of the memory, [memory tokens, 2 * dim]: once for all steps.
-  Variable prepare(Tape& tape, const Variable& memory) const;
-  /// `weights`, if not null, receives [queries, heads, longest].
-  Variable operator()(Tape& tape, const Variable& x, const Variable& prepared,
+  /// key_values [memory tokens, ...] holds this layer's keys from the column `begin` on, and its
+  /// values after them. `weights`, if not null, receives [queries, heads, longest].
+  Variable operator()(Tape& tape, const Variable& x, const Variable& key_values, int64_t begin,
                       const AttentionLayout& layout, Tensor* weights = nullptr) const;
 
  private:
   Linear query_;
-  Linear key_value_;
   Linear output_;
   int64_t dim_ = 0;
   int64_t heads_ = 1;

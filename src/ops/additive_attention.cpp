@@ -168,9 +168,11 @@ Variable additive_attention(Tape& tape, const Variable& query, const Variable& k
         launch::tasks(device, n, backward.scratch(), 3 * work, backward);
         if (const GradientWriter dw = weight.gradient()) {
           const auto d = d_weights.data();
-          launch::sum_rows(
-              device, n, dim, dw.data(), dw.accumulate(),
-              [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return d[row * dim + c]; });
+          launch::sum_rows(device, n, dim,
+                           launch::ColumnSums{dw.data(), dw.accumulate(),
+                                              [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
+                                                return d[row * dim + c];
+                                              }});
         }
       });
 }

@@ -1,8 +1,9 @@
 // Attention over sentences that lie end to end. Each (group, head) pair is one task, so that every
 // gradient is summed by one thread. A task walks over its queries in blocks, whose weights
-// [block, keys] are all that is ever held; forward keeps the logarithm of each query's total, from
-// which backward computes the weights again (the recomputation of Dao et al. 2022, without its
-// tiling over keys).
+// [block, keys] are all that is ever held; forward keeps two numbers a query and head, from which
+// backward computes the weights again (the recomputation of Dao et al. 2022, without its
+// tiling over keys). A block's products read the keys and values transposed in panels of a few
+// keys, so that their inner loops run along rows.
 #include <algorithm>
 #include <cmath>
 
@@ -15,6 +16,7 @@ namespace dragoman {
 namespace {
 
 constexpr int64_t kQueryBlock = 16;
+constexpr int64_t kPanel = 64;  // keys; a multiple of tile::kLanes
 
 // One head's columns of a packed matrix.
 struct Block {
@@ -80,30 +82,30 @@ struct AttentionKernel {
     }
   }
 
-  // scores[j] = scale * q . k_j for the first `keys` keys. With the keys transposed ([head_dim,
-  // t.keys]) the vector runs over keys; a few queries alone do not pay for transposing.
-  DRAGOMAN_HOST_DEVICE void scores(Lane lane, const Task& t, int64_t i, int64_t keys,
-                                   const real* transposed, real* out) const {
-    const real* q = query_at(t, i);
-    if (transposed) {
-      lane.each(keys, [=](int64_t j) { out[j] = 0; });
-      for (int64_t c = 0; c < head_dim; ++c) {
-        const real factor = scale * q[c];
-        const real* k = transposed + c * t.keys;
-        lane.each(keys, [=](int64_t j) { out[j] += factor * k[j]; });
-      }
-    } else {
-      for (int64_t j = 0; j < keys; ++j) {
-        const real* k = key_at(t, j);
-        out[j] = scale * lane.sum(head_dim, [=](int64_t c) { return q[c] * k[c]; });
-      }
+  // Numbers of the transposed keys or values of a task, and of a row of weights.
+  DRAGOMAN_HOST_DEVICE int64_t padded_keys() const {
+    return (longest_key + kPanel - 1) / kPanel * kPanel;
+  }
+
+  // Keys or values of a task from `from` on: the panel p is [columns, kPanel] at to + p * columns *
+  // kPanel.
+  DRAGOMAN_HOST_DEVICE void transpose(Lane lane, int64_t keys, const real* from, int64_t stride,
+                                      int64_t columns, real* to) const {
+    for (int64_t begin = 0; begin < keys; begin += kPanel) {
+      const int64_t count = keys - begin < kPanel ? keys - begin : kPanel;
+      lane.transpose(count, columns, from + begin * stride, stride, to + begin * columns, kPanel);
     }
   }
 
-  DRAGOMAN_HOST_DEVICE void transpose_keys(Lane lane, const Task& t, real* out) const {
-    for (int64_t j = 0; j < t.keys; ++j) {
-      const real* k = key_at(t, j);
-      lane.each(head_dim, [=, keys = t.keys](int64_t c) { out[c * keys + j] = k[c]; });
+  // out [rows, keys] = left . (the first `keys` of what was transposed); out's rows are
+  // padded_keys() apart.
+  DRAGOMAN_HOST_DEVICE void multiply(Lane lane, int64_t rows, int64_t keys, const real* left,
+                                     int64_t stride, int64_t columns, const real* transposed,
+                                     real* out) const {
+    for (int64_t begin = 0; begin < keys; begin += kPanel) {
+      const int64_t count = keys - begin < kPanel ? tile::padded(keys - begin) : kPanel;
+      lane.product(rows, count, columns, {left, stride, 1}, transposed + begin * columns, kPanel,
+                   out + begin, padded_keys(), false);
     }
   }
 };
@@ -111,169 +113,174 @@ struct AttentionKernel {
 // Queries of one task from which on transposing the keys pays.
 constexpr int64_t kWorthTransposing = 4;
 
+template <class T>
 struct AttentionForward : AttentionKernel {
-  real* out;
-  real* log_totals;  // [queries, heads]
+  T* out;
+  real* statistics;  // [queries, heads, 2]: the largest product, and 1 / the sum of exponentials
   real* weights;     // [queries, heads, longest_key] or null
 
-  // Numbers of scratch that a task needs: the transposed keys, one row of weights, of factors.
-  int64_t scratch() const { return longest_key * (head_dim + 2); }
+  // Numbers of scratch that a task needs: the transposed keys; for each query of a block its
+  // weights and its result; factors.
+  int64_t scratch() const {
+    return padded_keys() * (head_dim + kQueryBlock + 1) + kQueryBlock * value_dim;
+  }
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t index, real* memory) const {
     const Task t = task(index);
-    real* transposed = t.queries >= kWorthTransposing ? memory : nullptr;
-    real* p = memory + longest_key * head_dim;
-    real* factors = p + longest_key;
-    if (transposed) transpose_keys(lane, t, transposed);
-    for (int64_t i = 0; i < t.queries; ++i) {
-      const int64_t keys = visible(t, i), row = t.query_begin + i;
-      real* to = out + (row * heads + t.head) * value_dim;
-      lane.each(value_dim, [=](int64_t c) { to[c] = 0; });
-      if (weights) {
-        real* w = weights + (row * heads + t.head) * longest_key;
-        lane.each(longest_key, [=](int64_t j) { w[j] = 0; });
+    real* p = memory + padded_keys() * head_dim;
+    real* factors = p + padded_keys() * kQueryBlock;
+    real* mixed = factors + padded_keys();
+    const bool blocks = t.queries >= kWorthTransposing && key_rows == nullptr;
+    if (blocks) transpose(lane, t.keys, key_at(t, 0), key.stride, head_dim, memory);
+    const int64_t step = blocks ? kQueryBlock : 1;
+    for (int64_t begin = 0; begin < t.queries; begin += step) {
+      const int64_t rows = t.queries - begin < step ? t.queries - begin : step;
+      const int64_t keys = visible(t, begin + rows - 1);
+      if (blocks) {
+        multiply(lane, rows, keys, query_at(t, begin), query.stride, head_dim, memory, p);
+      } else {
+        for (int64_t j = 0; j < keys; ++j) {
+          const real *q = query_at(t, begin), *k = key_at(t, j);
+          p[j] = lane.sum(head_dim, [=](int64_t c) { return q[c] * k[c]; });
+        }
       }
-      log_totals[row * heads + t.head] = 0;
-      if (keys == 0) continue;
-      scores(lane, t, i, keys, transposed, p);
-      const real most = lane.max(keys, [=](int64_t j) { return p[j]; });
-      lane.each(keys, [=](int64_t j) { p[j] = exp_of(p[j] - most); });
-      const real total = lane.sum(keys, [=](int64_t j) { return p[j]; });
-      log_totals[row * heads + t.head] = most + std::log(total);
-      const real share = 1 / total;
-      lane.each(keys, [=](int64_t j) { p[j] *= share; });
-      if (weights) {
-        real* w = weights + (row * heads + t.head) * longest_key;
-        lane.each(keys, [=](int64_t j) { w[j] = p[j]; });
+      real shares[kQueryBlock];
+      for (int64_t i = 0; i < rows; ++i) {
+        shares[i] = weigh(lane, t, begin + i, keys, p + i * padded_keys(), factors);
       }
-      if (drops) {
-        dropout_factors(t, i, keys, factors);
-        lane.each(keys, [=](int64_t j) { p[j] *= factors[j]; });
+      if (blocks) {
+        lane.product(rows, value_dim, keys, {p, padded_keys(), 1}, value_at(t, 0), value.stride,
+                     mixed, value_dim, false);
+      } else {
+        lane.each(value_dim, [=](int64_t c) { mixed[c] = 0; });
+        for (int64_t j = 0; j < keys; ++j) {
+          const real* v = value_at(t, j);
+          const real weight = p[j];
+          lane.each(value_dim, [=](int64_t c) { mixed[c] += weight * v[c]; });
+        }
       }
-      for (int64_t j = 0; j < keys; ++j) {
-        const real* v = value_at(t, j);
-        const real weight = p[j];
-        lane.each(value_dim, [=](int64_t c) { to[c] += weight * v[c]; });
+      for (int64_t i = 0; i < rows; ++i) {
+        T* to = out + ((t.query_begin + begin + i) * heads + t.head) * value_dim;
+        const real* from = mixed + i * value_dim;
+        const real share = shares[i];
+        lane.each(value_dim, [=](int64_t c) { to[c] = share * from[c]; });
       }
     }
+  }
+
+  // From the products of query i with `keys` keys to its weights but for the division by their sum,
+  // zero for keys that it does not see, with dropout. Returns 1 / the sum. The rows are short, and
+  // their ends would cost the most: hence whole vectors, of which what is not seen is masked.
+  DRAGOMAN_HOST_DEVICE real weigh(Lane lane, const Task& t, int64_t i, int64_t keys, real* p,
+                                  real* factors) const {
+    const int64_t seen = visible(t, i), row = (t.query_begin + i) * heads + t.head;
+    const int64_t width = tile::padded(keys);
+    const real f = scale;
+    real most = 0, share = 0;
+    if (seen > 0) {
+      lane.each(width, [=](int64_t j) { p[j] = j < seen ? f * p[j] : Lane::lowest(); });
+      most = lane.max_row(width, p);
+      lane.each(width, [=](int64_t j) { p[j] = exp_of(p[j] - most); });
+      share = 1 / lane.sum_row(width, p);
+    }
+    lane.each(1, [=, to = statistics](int64_t) {
+      to[2 * row] = most;
+      to[2 * row + 1] = share;
+    });
+    if (weights) {
+      real* w = weights + row * longest_key;
+      lane.each(longest_key, [=](int64_t j) { w[j] = j < seen ? share * p[j] : 0; });
+    }
+    if (drops) {
+      dropout_factors(t, i, seen, factors);
+      lane.each(seen, [=](int64_t j) { p[j] *= factors[j]; });
+    }
+    return share;
   }
 };
 
 struct AttentionBackward : AttentionKernel {
-  const real* out;         // [queries, heads * value_dim]
-  const real* d_out;       // the same
-  const real* log_totals;  // [queries, heads]
+  const real* d_out;       // [queries, heads * value_dim]
+  const real* statistics;  // as forward left them
   GradientWriter d_query, d_key, d_value;
   int64_t d_query_stride, d_key_stride, d_value_stride;
 
-  // The transposed keys and values, the sums of both gradients, and for each query of a block its
-  // weights and their gradients.
-  int64_t scratch() const {
-    return longest_key * (2 * head_dim + 2 * value_dim + 2 * kQueryBlock + 1);
-  }
+  // The transposed keys and values, and for each query of a block its weights and their gradients.
+  int64_t scratch() const { return padded_keys() * (head_dim + value_dim + 2 * kQueryBlock + 1); }
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t index, real* memory) const {
     const Task t = task(index);
-    real* transposed = memory;
-    real* transposed_values = transposed + longest_key * head_dim;
-    real* sum_key = transposed_values + longest_key * value_dim;
-    real* sum_value = sum_key + longest_key * head_dim;
-    real* p = sum_value + longest_key * value_dim;
-    real* dp = p + longest_key * kQueryBlock;
-    real* factors = dp + longest_key * kQueryBlock;
-    transpose_keys(lane, t, transposed);
-    for (int64_t j = 0; j < t.keys; ++j) {
-      const real* v = value_at(t, j);
-      lane.each(value_dim, [=](int64_t c) { transposed_values[c * t.keys + j] = v[c]; });
+    real* keys = memory;
+    real* values = keys + padded_keys() * head_dim;
+    real* w = values + padded_keys() * value_dim;
+    real* dw = w + padded_keys() * kQueryBlock;
+    real* factors = dw + padded_keys() * kQueryBlock;
+    transpose(lane, t.keys, key_at(t, 0), key.stride, head_dim, keys);
+    transpose(lane, t.keys, value_at(t, 0), value.stride, value_dim, values);
+    if (t.queries == 0) {
+      add_key_gradients(lane, t, 0, 0, w, dw);
+      return;
     }
-    lane.each(t.keys * head_dim, [=](int64_t c) { sum_key[c] = 0; });
-    lane.each(t.keys * value_dim, [=](int64_t c) { sum_value[c] = 0; });
-    for (int64_t begin = 0; begin < t.queries; begin += kQueryBlock) {
-      const int64_t end = begin + kQueryBlock < t.queries ? begin + kQueryBlock : t.queries;
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t keys = visible(t, i);
-        real* w = p + (i - begin) * longest_key;
-        real* dw = dp + (i - begin) * longest_key;
-        weight_gradients(lane, t, i, keys, transposed, transposed_values, factors, w, dw);
-        query_gradient(lane, t, i, keys, dw);
+    // The last block first: it sees all keys that any query sees, so the others can add.
+    for (int64_t begin = (t.queries - 1) / kQueryBlock * kQueryBlock; begin >= 0;
+         begin -= kQueryBlock) {
+      const int64_t rows = t.queries - begin < kQueryBlock ? t.queries - begin : kQueryBlock;
+      const int64_t seen = visible(t, begin + rows - 1);
+      const real* d = d_out + ((t.query_begin + begin) * heads + t.head) * value_dim;
+      multiply(lane, rows, seen, query_at(t, begin), query.stride, head_dim, keys, w);
+      multiply(lane, rows, seen, d, heads * value_dim, value_dim, values, dw);
+      for (int64_t i = 0; i < rows; ++i) {
+        weight_gradients(lane, t, begin + i, seen, w + i * padded_keys(), dw + i * padded_keys(),
+                         factors);
       }
-      add_key_gradients(lane, t, begin, end, p, dp, sum_key, sum_value);
+      if (d_query) {
+        real* to = d_query.data() + (t.query_begin + begin) * d_query_stride + t.head * head_dim;
+        lane.product(rows, head_dim, seen, {dw, padded_keys(), 1}, key_at(t, 0), key.stride, to,
+                     d_query_stride, d_query.accumulate());
+      }
+      add_key_gradients(lane, t, begin, rows, w, dw);
     }
-    write_sums(lane, t, sum_key, d_key, d_key_stride, head_dim);
-    write_sums(lane, t, sum_value, d_value, d_value_stride, value_dim);
   }
 
-  // w: the weights with dropout, which the values' gradient wants; dw: the scores' gradients.
+  // From the products of query i with the keys and of its output's gradient with the values to w,
+  // the weights with dropout, which the values' gradient wants, and dw, the products' gradients.
   DRAGOMAN_HOST_DEVICE void weight_gradients(Lane lane, const Task& t, int64_t i, int64_t keys,
-                                             const real* transposed, const real* transposed_values,
-                                             real* factors, real* w, real* dw) const {
-    const int64_t row = (t.query_begin + i) * heads + t.head;
-    const real* d = d_out + row * value_dim;
-    const real* y = out + row * value_dim;
-    const real log_total = log_totals[row];
-    scores(lane, t, i, keys, transposed, w);
-    lane.each(keys, [=](int64_t j) { w[j] = exp_of(w[j] - log_total); });
-    lane.each(keys, [=](int64_t j) { dw[j] = 0; });
-    for (int64_t c = 0; c < value_dim; ++c) {
-      const real factor = d[c];
-      const real* v = transposed_values + c * t.keys;
-      lane.each(keys, [=](int64_t j) { dw[j] += factor * v[j]; });
-    }
-    // sum_j w_j dw_j, which the output already holds.
-    const real along = lane.sum(value_dim, [=](int64_t c) { return d[c] * y[c]; });
+                                             real* w, real* dw, real* factors) const {
+    const int64_t seen = visible(t, i), row = (t.query_begin + i) * heads + t.head;
+    const int64_t width = tile::padded(keys);
+    const real most = statistics[2 * row], share = statistics[2 * row + 1], f = scale;
+    lane.each(width, [=](int64_t j) {
+      w[j] = j < seen ? share * exp_of(f * w[j] - most) : 0;
+      dw[j] = j < seen ? dw[j] : 0;
+    });
     if (drops) {
-      dropout_factors(t, i, keys, factors);
-      lane.each(keys, [=, f = scale](int64_t j) {
-        dw[j] = f * w[j] * (factors[j] * dw[j] - along);
-        w[j] *= factors[j];
-      });
-    } else {
-      lane.each(keys, [=, f = scale](int64_t j) { dw[j] = f * w[j] * (dw[j] - along); });
+      dropout_factors(t, i, seen, factors);
+      lane.each(seen, [=](int64_t j) { dw[j] *= factors[j]; });
     }
+    const real along = lane.dot_row(width, w, dw);
+    lane.each(width, [=](int64_t j) { dw[j] = f * w[j] * (dw[j] - along); });
+    if (drops) lane.each(seen, [=](int64_t j) { w[j] *= factors[j]; });
   }
 
-  DRAGOMAN_HOST_DEVICE void query_gradient(Lane lane, const Task& t, int64_t i, int64_t keys,
-                                           const real* dw) const {
-    if (!d_query) return;
-    const int64_t to = (t.query_begin + i) * d_query_stride + t.head * head_dim;
-    const GradientWriter write = d_query;
-    if (keys == 0) lane.each(head_dim, [=](int64_t c) { write(to + c, 0); });
-    for (int64_t j = 0; j < keys; ++j) {
-      const real* k = key_at(t, j);
-      const real factor = dw[j];
-      // The first key assigns, if the sink is fresh; the others add.
-      const GradientWriter writer(write.data(), write.accumulate() || j > 0);
-      lane.each(head_dim, [=](int64_t c) { writer(to + c, factor * k[c]); });
-    }
-  }
-
-  DRAGOMAN_HOST_DEVICE void add_key_gradients(Lane lane, const Task& t, int64_t begin, int64_t end,
-                                              const real* p, const real* dp, real* sum_key,
-                                              real* sum_value) const {
-    for (int64_t j = 0; j < t.keys; ++j) {
-      real* dk = sum_key + j * head_dim;
-      real* dv = sum_value + j * value_dim;
-      for (int64_t i = begin; i < end; ++i) {
-        if (j >= visible(t, i)) continue;
-        const real* q = query_at(t, i);
-        const real* d = d_out + ((t.query_begin + i) * heads + t.head) * value_dim;
-        const real key_factor = dp[(i - begin) * longest_key + j];
-        const real value_factor = p[(i - begin) * longest_key + j];
-        lane.each(head_dim, [=](int64_t c) { dk[c] += key_factor * q[c]; });
-        lane.each(value_dim, [=](int64_t c) { dv[c] += value_factor * d[c]; });
+  // What a block of queries adds to the gradients of keys and values. The last one sets them.
+  DRAGOMAN_HOST_DEVICE void add_key_gradients(Lane lane, const Task& t, int64_t begin, int64_t rows,
+                                              const real* w, const real* dw) const {
+    const bool last = begin + rows == t.queries;
+    const int64_t seen = rows > 0 ? visible(t, begin + rows - 1) : 0;
+    const real* q = query_at(t, begin);
+    const real* d = d_out + ((t.query_begin + begin) * heads + t.head) * value_dim;
+    const auto add = [&](const GradientWriter& to, int64_t stride, int64_t width, const real* left,
+                         const real* right, int64_t right_stride) {
+      if (!to) return;
+      real* data = to.data() + t.key_begin * stride + t.head * width;
+      lane.product(seen, width, rows, {left, 1, padded_keys()}, right, right_stride, data, stride,
+                   to.accumulate() || !last);
+      for (int64_t j = seen; last && !to.accumulate() && j < t.keys; ++j) {
+        lane.each(width, [=](int64_t c) { data[j * stride + c] = 0; });
       }
-    }
-  }
-
-  DRAGOMAN_HOST_DEVICE void write_sums(Lane lane, const Task& t, const real* sums,
-                                       const GradientWriter& write, int64_t stride,
-                                       int64_t width) const {
-    if (!write) return;
-    for (int64_t j = 0; j < t.keys; ++j) {
-      const int64_t to = (t.key_begin + j) * stride + t.head * width;
-      const GradientWriter writer = write;
-      lane.each(width, [=](int64_t c) { writer(to + c, sums[j * width + c]); });
-    }
+    };
+    add(d_key, d_key_stride, head_dim, dw, q, query.stride);
+    add(d_value, d_value_stride, value_dim, w, d, heads * value_dim);
   }
 };
 
@@ -361,14 +368,16 @@ Variable attention(Tape& tape, const Columns& query, const Columns& key, const C
   const int64_t n = query.matrix.rows(), heads = options.heads;
   const int64_t tasks = layout.groups() * heads;
   const int64_t work = n * layout.longest_key * (query.count + value.count);
-  Tensor y = Tensor::empty({n, value.count}, DType::kReal, device);
-  Tensor log_totals = Tensor::empty({n, heads}, DType::kReal, device);
+  Tensor y = Tensor::empty({n, value.count}, options.type, device);
+  Tensor statistics = Tensor::empty({n, heads, 2}, DType::kReal, device);
   if (options.weights) {
     *options.weights = Tensor::empty({n, heads, layout.longest_key}, DType::kReal, device);
   }
-  const AttentionForward forward{
-      {kernel}, y.data(), log_totals.data(), options.weights ? options.weights->data() : nullptr};
-  launch::tasks(device, tasks, forward.scratch(), work, forward);
+  visit(y, [&](auto* out) {
+    const AttentionForward<std::remove_pointer_t<decltype(out)>> forward{
+        {kernel}, out, statistics.data(), options.weights ? options.weights->data() : nullptr};
+    launch::tasks(device, tasks, forward.scratch(), work, forward);
+  });
   return tape.record(
       "attention", y, {query.matrix, key.matrix, value.matrix},
       // The kernel holds addresses: what they belong to is kept with it.
@@ -378,9 +387,8 @@ Variable attention(Tape& tape, const Columns& query, const Columns& key, const C
         const bool all_keys = layout.groups() == layout.segments();
         const auto writers = open_gradients({query, key, value}, {true, all_keys, all_keys});
         const AttentionBackward backward{{kernel},
-                                         y.data(),
                                          dy.data(),
-                                         log_totals.data(),
+                                         statistics.data(),
                                          writers[0],
                                          writers[1],
                                          writers[2],

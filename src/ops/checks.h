@@ -1,9 +1,10 @@
-// What the operations share: checks of shapes, and dropout's decision.
+// What the operations share: checks of shapes, and dropout.
 #pragma once
 
 #include <string_view>
 
 #include "autograd/tape.h"
+#include "tensor/launch.h"
 
 namespace dragoman {
 
@@ -40,6 +41,56 @@ class Dropout {
  private:
   uint32_t threshold_;
   real kept_;
+};
+
+/// The dropout of one pass over a tensor: the factor of each element, which is 1 where nothing is
+/// dropped.
+class Mask {
+ public:
+  /// Draws the pass's key while the tape is training. Throws Error unless 0 <= probability < 1.
+  Mask(Tape& tape, std::string_view operation, real probability) : dropout_(probability) {
+    check(probability >= 0 && probability < 1, "{}: the dropout {} is not in [0, 1)", operation,
+          probability);
+    drops_ = tape.training() && probability > 0;
+    if (drops_) key_ = tape.next_random_key();
+  }
+
+  /// f(i, factor) for i in [0, n), in any order.
+  template <class F>
+  void map(Device device, int64_t n, F f) const {
+    if (drops_) {
+      launch::map_random(device, n, key_,
+                         [f, dropout = dropout_] DRAGOMAN_HOST_DEVICE(int64_t i, uint32_t word) {
+                           f(i, dropout.factor(word));
+                         });
+    } else {
+      launch::map(device, n, [f] DRAGOMAN_HOST_DEVICE(int64_t i) { f(i, real{1}); });
+    }
+  }
+
+  /// f(c, factor) for each column of a row, which has blocks of random words of its own.
+  template <class F>
+  DRAGOMAN_HOST_DEVICE void row(Lane lane, int64_t row, int64_t columns, F f) const {
+    if (!drops_) {
+      lane.each(columns, [=](int64_t c) { f(c, real{1}); });
+      return;
+    }
+    const int64_t blocks = (columns + kRandomBlock - 1) / kRandomBlock;
+    for (int64_t block = 0; block < blocks; ++block) {
+      uint32_t words[kRandomBlock];
+      random_block(key_, static_cast<uint64_t>(row * blocks + block), words);
+      const int64_t begin = block * kRandomBlock;
+      const int64_t count = columns - begin < kRandomBlock ? columns - begin : kRandomBlock;
+      lane.each(count, [=, &words, dropout = dropout_](int64_t c) {
+        f(begin + c, dropout.factor(words[c]));
+      });
+    }
+  }
+
+ private:
+  Dropout dropout_;
+  bool drops_ = false;
+  RandomKey key_;
 };
 
 }  // namespace dragoman

@@ -1,5 +1,5 @@
 // Operations on each element by itself. A unary operation is a functor: f is its value, df its
-// derivative from the input x and the value y.
+// derivative, from the input x or, if kKeepsResult, from what became of the value.
 #include "core/math.h"
 #include "ops/checks.h"
 #include "ops/ops.h"
@@ -9,83 +9,99 @@ namespace dragoman {
 namespace {
 
 template <class F>
-Variable unary(Tape& tape, std::string_view name, const Variable& x) {
-  Tensor y = empty_like(x.value());
-  {
+Variable unary(Tape& tape, std::string_view name, const Variable& x, const Finish& finish) {
+  const Mask mask(tape, name, finish.dropout);
+  Tensor y = Tensor::empty(x.shape(), finish.type, x.value().device());
+  visit(y, [&](auto* out) {
     const auto in = x.data();
-    const auto out = y.data();
-    launch::map(y.device(), y.size(),
-                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = F::f(in[i]); });
-  }
-  return tape.record(name, y, {x}, [=](Tensor& dy) {
-    const GradientWriter dx = x.gradient();
-    const auto in = x.data();
-    const auto out = y.data();
-    const auto d = dy.data();
-    launch::map(y.device(), y.size(),
-                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(i, d[i] * F::df(in[i], out[i])); });
+    mask.map(y.device(), y.size(),
+             [=] DRAGOMAN_HOST_DEVICE(int64_t i, real factor) { out[i] = factor * F::f(in[i]); });
+  });
+  const Tensor kept = F::kKeepsResult ? y : x.value();
+  return tape.record(name, y, {x}, [=, x = x.gradient_only()](Tensor& dy) {
+    write_gradient(x, [&](auto dx) {
+      visit(kept, [&](const auto* from) {
+        const auto d = dy.data();
+        mask.map(dy.device(), dy.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i, real factor) {
+          dx(i, d[i] * factor * F::df(from[i]));
+        });
+      });
+    });
   });
 }
 
 struct Relu {
+  static constexpr bool kKeepsResult = true;  // its sign is enough, whatever dropout did
   DRAGOMAN_HOST_DEVICE static real f(real x) { return x < 0 ? real{0} : x; }
-  DRAGOMAN_HOST_DEVICE static real df(real, real y) { return y > 0 ? real{1} : real{0}; }
+  DRAGOMAN_HOST_DEVICE static real df(real y) { return y > 0 ? real{1} : real{0}; }
 };
 
 struct Gelu {
+  static constexpr bool kKeepsResult = false;
   DRAGOMAN_HOST_DEVICE static real cumulative(real x) {
     return real(0.5) * (1 + erf_of(x * real(0.70710678118654752)));
   }
   DRAGOMAN_HOST_DEVICE static real f(real x) { return x * cumulative(x); }
-  DRAGOMAN_HOST_DEVICE static real df(real x, real) {
+  DRAGOMAN_HOST_DEVICE static real df(real x) {
     return cumulative(x) + x * real(0.39894228040143268) * exp_of(real(-0.5) * x * x);
   }
 };
 
 struct Sigmoid {
+  static constexpr bool kKeepsResult = false;
   DRAGOMAN_HOST_DEVICE static real f(real x) { return sigmoid_of(x); }
-  DRAGOMAN_HOST_DEVICE static real df(real, real y) { return y * (1 - y); }
+  DRAGOMAN_HOST_DEVICE static real df(real x) {
+    const real y = f(x);
+    return y * (1 - y);
+  }
 };
 
 struct Silu {
+  static constexpr bool kKeepsResult = false;
   DRAGOMAN_HOST_DEVICE static real f(real x) { return x * sigmoid_of(x); }
-  DRAGOMAN_HOST_DEVICE static real df(real x, real) {
+  DRAGOMAN_HOST_DEVICE static real df(real x) {
     const real s = sigmoid_of(x);
     return s * (1 + x * (1 - s));
   }
 };
 
 struct Tanh {
+  static constexpr bool kKeepsResult = false;
   DRAGOMAN_HOST_DEVICE static real f(real x) { return tanh_of(x); }
-  DRAGOMAN_HOST_DEVICE static real df(real, real y) { return 1 - y * y; }
+  DRAGOMAN_HOST_DEVICE static real df(real x) {
+    const real y = f(x);
+    return 1 - y * y;
+  }
 };
 
 // The gated units: Gate is the functor of the gate's activation.
 template <class Gate>
-Variable gated(Tape& tape, std::string_view name, const Variable& x) {
+Variable gated(Tape& tape, std::string_view name, const Variable& x, const Finish& finish) {
   check(x.columns() % 2 == 0, "{}: values and gates need an even number of columns, not {}", name,
         to_string(x.shape()));
+  const Mask mask(tape, name, finish.dropout);
   const int64_t n = x.rows(), d = x.columns() / 2;
-  Tensor y = Tensor::empty({n, d}, DType::kReal, x.value().device());
-  {
+  Tensor y = Tensor::empty({n, d}, finish.type, x.value().device());
+  visit(y, [&](auto* out) {
     const auto in = x.data();
-    const auto out = y.data();
     launch::rows(y.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
       const real* value = in + row * 2 * d;
-      lane.each(d, [=](int64_t c) { out[row * d + c] = value[c] * Gate::f(value[d + c]); });
+      mask.row(lane, row, d, [=](int64_t c, real factor) {
+        out[row * d + c] = factor * value[c] * Gate::f(value[d + c]);
+      });
     });
-  }
+  });
   return tape.record(name, y, {x}, [=](Tensor& dy) {
-    const GradientWriter dx = x.gradient();
-    const auto in = x.data();
-    const auto d_out = dy.data();
-    launch::rows(dy.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-      const real* value = in + row * 2 * d;
-      lane.each(d, [=](int64_t c) {
-        const real gate = value[d + c], g = d_out[row * d + c];
-        const real opened = Gate::f(gate);
-        dx(row * 2 * d + c, g * opened);
-        dx(row * 2 * d + d + c, g * value[c] * Gate::df(gate, opened));
+    write_gradient(x, [&](auto dx) {
+      const auto in = x.data();
+      const auto d_out = dy.data();
+      launch::rows(dy.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+        const real* value = in + row * 2 * d;
+        mask.row(lane, row, d, [=](int64_t c, real factor) {
+          const real gate = value[d + c], g = factor * d_out[row * d + c];
+          dx(row * 2 * d + c, g * Gate::f(gate));
+          dx(row * 2 * d + d + c, g * value[c] * Gate::df(gate));
+        });
       });
     });
   });
@@ -187,8 +203,11 @@ Variable add_bias(Tape& tape, const Variable& x, const Variable& bias) {
   return tape.record("add_bias", y, {x, bias}, [=](Tensor& dy) {
     if (const GradientWriter db = bias.gradient()) {
       const auto g = dy.data();
-      launch::sum_rows(dy.device(), dy.rows(), d, db.data(), db.accumulate(),
-                       [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return g[row * d + c]; });
+      launch::sum_rows(dy.device(), dy.rows(), d,
+                       launch::ColumnSums{db.data(), db.accumulate(),
+                                          [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
+                                            return g[row * d + c];
+                                          }});
     }
     x.add_gradient(std::move(dy));
   });
@@ -212,15 +231,31 @@ Variable sum(Tape& tape, const Variable& x) {
   });
 }
 
-Variable relu(Tape& tape, const Variable& x) { return unary<Relu>(tape, "relu", x); }
-Variable gelu(Tape& tape, const Variable& x) { return unary<Gelu>(tape, "gelu", x); }
-Variable silu(Tape& tape, const Variable& x) { return unary<Silu>(tape, "silu", x); }
-Variable tanh(Tape& tape, const Variable& x) { return unary<Tanh>(tape, "tanh", x); }
-Variable sigmoid(Tape& tape, const Variable& x) { return unary<Sigmoid>(tape, "sigmoid", x); }
+Variable relu(Tape& tape, const Variable& x, const Finish& finish) {
+  return unary<Relu>(tape, "relu", x, finish);
+}
+Variable gelu(Tape& tape, const Variable& x, const Finish& finish) {
+  return unary<Gelu>(tape, "gelu", x, finish);
+}
+Variable silu(Tape& tape, const Variable& x, const Finish& finish) {
+  return unary<Silu>(tape, "silu", x, finish);
+}
+Variable tanh(Tape& tape, const Variable& x, const Finish& finish) {
+  return unary<Tanh>(tape, "tanh", x, finish);
+}
+Variable sigmoid(Tape& tape, const Variable& x, const Finish& finish) {
+  return unary<Sigmoid>(tape, "sigmoid", x, finish);
+}
 
-Variable glu(Tape& tape, const Variable& x) { return gated<Sigmoid>(tape, "glu", x); }
-Variable swiglu(Tape& tape, const Variable& x) { return gated<Silu>(tape, "swiglu", x); }
-Variable geglu(Tape& tape, const Variable& x) { return gated<Gelu>(tape, "geglu", x); }
+Variable glu(Tape& tape, const Variable& x, const Finish& finish) {
+  return gated<Sigmoid>(tape, "glu", x, finish);
+}
+Variable swiglu(Tape& tape, const Variable& x, const Finish& finish) {
+  return gated<Silu>(tape, "swiglu", x, finish);
+}
+Variable geglu(Tape& tape, const Variable& x, const Finish& finish) {
+  return gated<Gelu>(tape, "geglu", x, finish);
+}
 
 Variable maxout(Tape& tape, const Variable& x) {
   check(x.columns() % 2 == 0, "maxout: pairs need an even number of columns, not {}",
@@ -249,22 +284,20 @@ Variable dropout(Tape& tape, const Variable& x, real probability) {
   check(probability >= 0 && probability < 1, "dropout: the probability {} is not in [0, 1)",
         probability);
   if (!tape.training() || probability == 0) return x;
-  const RandomKey key = tape.next_random_key();
-  const Dropout mask(probability);
+  const Mask mask(tape, "dropout", probability);
   Tensor y = empty_like(x.value());
   {
     const auto in = x.data();
     const auto out = y.data();
-    launch::map_random(
-        y.device(), y.size(), key,
-        [=] DRAGOMAN_HOST_DEVICE(int64_t i, uint32_t word) { out[i] = in[i] * mask.factor(word); });
+    mask.map(y.device(), y.size(),
+             [=] DRAGOMAN_HOST_DEVICE(int64_t i, real factor) { out[i] = in[i] * factor; });
   }
-  return tape.record("dropout", y, {x}, [=](Tensor& dy) {
-    const GradientWriter dx = x.gradient();
-    const auto d = dy.data();
-    launch::map_random(
-        dy.device(), dy.size(), key,
-        [=] DRAGOMAN_HOST_DEVICE(int64_t i, uint32_t word) { dx(i, d[i] * mask.factor(word)); });
+  return tape.record("dropout", y, {x}, [=, x = x.gradient_only()](Tensor& dy) {
+    write_gradient(x, [&](auto dx) {
+      const auto d = dy.data();
+      mask.map(dy.device(), dy.size(),
+               [=] DRAGOMAN_HOST_DEVICE(int64_t i, real factor) { dx(i, d[i] * factor); });
+    });
   });
 }
 

@@ -47,23 +47,29 @@ CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, r
     });
   }
   Variable result = tape.record("cross_entropy", loss, {logits}, [=](Tensor& d_loss) {
-    Tensor gradient = logits.value();
-    const auto v = gradient.data();
+    Sink& sink = *logits.sink();
+    const bool in_place = sink.preferred == DType::kReal;
+    Tensor gradient = in_place ? logits.value() : Tensor::empty(sink.shape, sink.preferred, device);
+    const auto v = logits.data();
     const auto ids = targets.data<int32_t>();
     const auto saved = log_totals.data();
     const auto d = d_loss.data();
-    launch::rows(device, n, classes, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-      real* w = v + row * classes;
-      const real log_total = saved[row], factor = d[0];
-      lane.each(classes, [=](int64_t c) { w[c] = factor * (exp_of(w[c] - log_total) - uniform); });
-      w[ids[row]] -= factor * (1 - smoothing);
+    visit(gradient, [&](auto* to) {
+      launch::rows(device, n, classes, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+        const int64_t begin = row * classes, target = begin + ids[row];
+        const real log_total = saved[row], factor = d[0];
+        const real at_target = factor * (exp_of(v[target] - log_total) - uniform - (1 - smoothing));
+        lane.each(classes, [=](int64_t c) {
+          to[begin + c] = factor * (exp_of(v[begin + c] - log_total) - uniform);
+        });
+        lane.each(1, [=](int64_t) { to[target] = at_target; });
+      });
     });
-    const std::shared_ptr<Sink>& sink = logits.sink();
-    if (sink->written) {
+    if (sink.written) {
       logits.add_gradient(gradient);
     } else {
-      sink->gradient = gradient;
-      sink->written = true;
+      sink.gradient = gradient;
+      sink.written = true;
     }
   });
   return {result, log_probabilities};

@@ -1,5 +1,5 @@
-// Normalisation of rows. Forward keeps one or two numbers a row; backward computes the normalised
-// values again from them.
+// Normalisation of rows, of a matrix or of a residual sum that is made in the same pass. Forward
+// keeps two numbers a row; backward computes the normalised values again from them.
 #include <cmath>
 
 #include "ops/checks.h"
@@ -7,108 +7,198 @@
 #include "tensor/launch.h"
 
 namespace dragoman {
+namespace {
 
-Variable layer_norm(Tape& tape, const Variable& x, const Variable& gain, const Variable& bias,
-                    real epsilon) {
-  check_columns("layer_norm", "the gain", gain, x.columns());
-  check_columns("layer_norm", "the bias", bias, x.columns());
+// What both kinds have in common; the root mean square is a deviation from a mean that is 0.
+struct Norm {
+  std::string_view operation;
+  bool centred;
+  Variable gain;
+  Variable bias;  // defined if centred
+  real epsilon;
+  DType type;
+};
+
+void check_norm(const Norm& norm, const Variable& x) {
+  check_columns(norm.operation, "the gain", norm.gain, x.columns());
+  if (norm.centred) check_columns(norm.operation, "the bias", norm.bias, x.columns());
+}
+
+// Mean and 1 / deviation of each row of x, [n, 2], and the normalised rows.
+struct Normalised {
+  Tensor values;
+  Tensor statistics;
+};
+
+// Normalises the rows of x; before(lane, row) is what happens to a row first.
+template <class Before>
+Normalised normalise(const Norm& norm, const Tensor& x, Before before) {
   const int64_t n = x.rows(), d = x.columns();
-  const real share = real{1} / static_cast<real>(d);
-  Tensor y = empty_like(x.value());
-  Tensor statistics = Tensor::empty({n, 2}, DType::kReal, y.device());  // mean, 1 / deviation
-  {
-    const auto in = x.data();
-    const auto g = gain.data();
-    const auto b = bias.data();
-    const auto out = y.data();
-    const auto saved = statistics.data();
-    launch::rows(y.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+  Normalised made{Tensor::empty(x.shape(), norm.type, x.device()),
+                  Tensor::empty({n, 2}, DType::kReal, x.device())};
+  const real share = real{1} / static_cast<real>(d), epsilon = norm.epsilon;
+  const bool centred = norm.centred;
+  const auto in = x.data();
+  const auto g = norm.gain.data();
+  const real* const b = centred ? norm.bias.data() : nullptr;
+  const auto saved = made.statistics.data();
+  visit(made.values, [&](auto* out) {
+    launch::rows(x.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+      before(lane, row);
       const real* v = in + row * d;
-      const real mean = share * lane.sum(d, [=](int64_t c) { return v[c]; });
+      const real mean = centred ? share * lane.sum(d, [=](int64_t c) { return v[c]; }) : real{0};
       const real variance =
           share * lane.sum(d, [=](int64_t c) { return (v[c] - mean) * (v[c] - mean); });
       const real inverse = 1 / std::sqrt(variance + epsilon);
-      saved[2 * row] = mean;
-      saved[2 * row + 1] = inverse;
-      lane.each(d, [=](int64_t c) { out[row * d + c] = (v[c] - mean) * inverse * g[c] + b[c]; });
-    });
-  }
-  return tape.record("layer_norm", y, {x, gain, bias}, [=](Tensor& dy) {
-    const real* in = x.data();
-    const real* saved = statistics.data();
-    const real* d_out = dy.data();
-    if (const GradientWriter dx = x.gradient()) {
-      const auto g = gain.data();
-      launch::rows(dy.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-        const real* v = in + row * d;
-        const real* e = d_out + row * d;
-        const real mean = saved[2 * row], inverse = saved[2 * row + 1];
-        const real total = share * lane.sum(d, [=](int64_t c) { return e[c] * g[c]; });
-        const real along =
-            share * lane.sum(d, [=](int64_t c) { return e[c] * g[c] * (v[c] - mean) * inverse; });
-        lane.each(d, [=](int64_t c) {
-          dx(row * d + c, inverse * (e[c] * g[c] - total - (v[c] - mean) * inverse * along));
-        });
+      lane.each(1, [=](int64_t) {
+        saved[2 * row] = mean;
+        saved[2 * row + 1] = inverse;
       });
-    }
-    if (const GradientWriter dg = gain.gradient()) {
-      launch::sum_rows(dy.device(), n, d, dg.data(), dg.accumulate(),
-                       [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
-                         const int64_t i = row * d + c;
-                         return d_out[i] * (in[i] - saved[2 * row]) * saved[2 * row + 1];
-                       });
-    }
-    if (const GradientWriter db = bias.gradient()) {
-      launch::sum_rows(
-          dy.device(), n, d, db.data(), db.accumulate(),
-          [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return d_out[row * d + c]; });
-    }
+      if (b) {
+        lane.each(d, [=](int64_t c) { out[row * d + c] = (v[c] - mean) * inverse * g[c] + b[c]; });
+      } else {
+        lane.each(d, [=](int64_t c) { out[row * d + c] = v[c] * inverse * g[c]; });
+      }
+    });
   });
+  return made;
 }
 
-Variable rms_norm(Tape& tape, const Variable& x, const Variable& gain, real epsilon) {
-  check_columns("rms_norm", "the gain", gain, x.columns());
-  const int64_t n = x.rows(), d = x.columns();
-  const real share = real{1} / static_cast<real>(d);
-  Tensor y = empty_like(x.value());
-  Tensor inverses = Tensor::empty({n}, DType::kReal, y.device());
-  {
-    const auto in = x.data();
-    const auto g = gain.data();
-    const auto out = y.data();
-    const auto saved = inverses.data();
-    launch::rows(y.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-      const real* v = in + row * d;
-      const real square = share * lane.sum(d, [=](int64_t c) { return v[c] * v[c]; });
-      const real inverse = 1 / std::sqrt(square + epsilon);
-      saved[row] = inverse;
-      lane.each(d, [=](int64_t c) { out[row * d + c] = v[c] * inverse * g[c]; });
+// The gradient of one row's values from that of its normalised ones, element by element to `write`.
+struct RowGradient {
+  const real* x;
+  const real* statistics;
+  const real* gain;
+  const real* d_normed;
+  int64_t columns;
+  bool centred;
+
+  template <class Write>
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row, Write write) const {
+    const real* v = x + row * columns;
+    const real* e = d_normed + row * columns;
+    const real* g = gain;
+    const real share = real{1} / static_cast<real>(columns);
+    const real mean = statistics[2 * row], inverse = statistics[2 * row + 1];
+    const real total =
+        centred ? share * lane.sum(columns, [=](int64_t c) { return e[c] * g[c]; }) : real{0};
+    const real along =
+        share * inverse * lane.sum(columns, [=](int64_t c) { return e[c] * g[c] * (v[c] - mean); });
+    lane.each(columns, [=](int64_t c) {
+      write(c, inverse * (e[c] * g[c] - total - (v[c] - mean) * inverse * along));
     });
   }
-  return tape.record("rms_norm", y, {x, gain}, [=](Tensor& dy) {
-    const real* in = x.data();
-    const real* saved = inverses.data();
-    const real* d_out = dy.data();
-    if (const GradientWriter dx = x.gradient()) {
-      const auto g = gain.data();
-      launch::rows(dy.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-        const real* v = in + row * d;
-        const real* e = d_out + row * d;
-        const real inverse = saved[row];
-        const real along =
-            share * lane.sum(d, [=](int64_t c) { return e[c] * g[c] * v[c] * inverse; });
-        lane.each(d, [=](int64_t c) {
-          dx(row * d + c, inverse * (e[c] * g[c] - v[c] * inverse * along));
-        });
+};
+
+// The gradients of gain and bias.
+void add_gradients_of(const Norm& norm, const real* in, const real* saved, const Tensor& dy) {
+  const int64_t n = dy.rows(), d = dy.columns();
+  const real* d_out = dy.data();
+  const GradientWriter dg = norm.gain.gradient(), db = norm.bias.gradient();
+  const launch::ColumnSums gain{dg.data(), dg.accumulate(),
+                                [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
+                                  const int64_t i = row * d + c;
+                                  return d_out[i] * (in[i] - saved[2 * row]) * saved[2 * row + 1];
+                                }};
+  const launch::ColumnSums bias{
+      db.data(), db.accumulate(),
+      [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return d_out[row * d + c]; }};
+  if (dg && db) {
+    launch::sum_rows(dy.device(), n, d, gain, bias);
+  } else if (dg) {
+    launch::sum_rows(dy.device(), n, d, gain);
+  } else if (db) {
+    launch::sum_rows(dy.device(), n, d, bias);
+  }
+}
+
+Variable normalise_rows(Tape& tape, const Variable& x, const Norm& norm) {
+  check_norm(norm, x);
+  const auto nothing = [] DRAGOMAN_HOST_DEVICE(Lane, int64_t) {};
+  const auto [y, statistics] = normalise(norm, x.value(), nothing);
+  return tape.record(
+      norm.operation, y, {x, norm.gain, norm.bias}, [=, statistics = statistics](Tensor& dy) {
+        const RowGradient gradient{x.data(),  statistics.data(), norm.gain.data(),
+                                   dy.data(), x.columns(),       norm.centred};
+        const int64_t d = x.columns();
+        if (const GradientWriter dx = x.gradient()) {
+          launch::rows(dy.device(), dy.rows(), d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+            gradient(lane, row, [=](int64_t c, real value) { dx(row * d + c, value); });
+          });
+        }
+        add_gradients_of(norm, x.data(), statistics.data(), dy);
       });
-    }
-    if (const GradientWriter dg = gain.gradient()) {
-      launch::sum_rows(dy.device(), n, d, dg.data(), dg.accumulate(),
-                       [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
-                         return d_out[row * d + c] * in[row * d + c] * saved[row];
-                       });
-    }
-  });
+}
+
+SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& added, real probability,
+                             const Norm& norm) {
+  check_same_shape(norm.operation, x, added);
+  check_norm(norm, x);
+  const Mask mask(tape, norm.operation, probability);
+  const int64_t n = x.rows(), d = x.columns();
+  Tensor sum = empty_like(x.value());
+  const auto add_row = [mask, d, p = x.data(), q = added.data(),
+                        s = sum.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+    const int64_t begin = row * d;
+    mask.row(lane, row, d,
+             [=](int64_t c, real factor) { s[begin + c] = p[begin + c] + factor * q[begin + c]; });
+  };
+  const auto [normed, statistics] = normalise(norm, sum, add_row);
+  const std::vector<Variable> made = tape.record(
+      norm.operation, {sum, normed}, {x, added, norm.gain, norm.bias},
+      [=, statistics = statistics, x = x.gradient_only(),
+       added = added.gradient_only()](std::span<Tensor> dy) {
+        // First the gradient of the sum, in the memory of what came from its other readers.
+        Tensor total = std::move(dy[0]);
+        const bool adds = total.defined();
+        if (!adds) total = empty_like(sum);
+        if (!total.unique()) total = total.clone();
+        const GradientWriter to(total.data(), adds);
+        if (dy[1].defined()) {
+          const RowGradient gradient{sum.data(), statistics.data(), norm.gain.data(), dy[1].data(),
+                                     d,          norm.centred};
+          launch::rows(sum.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+            gradient(lane, row, [=](int64_t c, real value) { to(row * d + c, value); });
+          });
+          add_gradients_of(norm, sum.data(), statistics.data(), dy[1]);
+        } else {
+          norm.gain.zeroed_gradient();
+          norm.bias.zeroed_gradient();
+        }
+        write_gradient(added, [&](auto write) {
+          const auto from = total.data();
+          launch::rows(sum.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
+            mask.row(lane, row, d, [=](int64_t c, real factor) {
+              write(row * d + c, factor * from[row * d + c]);
+            });
+          });
+        });
+        x.add_gradient(std::move(total));
+      });
+  return {made[0], made[1]};
+}
+
+}  // namespace
+
+Variable layer_norm(Tape& tape, const Variable& x, const Variable& gain, const Variable& bias,
+                    real epsilon, DType type) {
+  return normalise_rows(tape, x, {"layer_norm", true, gain, bias, epsilon, type});
+}
+
+Variable rms_norm(Tape& tape, const Variable& x, const Variable& gain, real epsilon, DType type) {
+  return normalise_rows(tape, x, {"rms_norm", false, gain, {}, epsilon, type});
+}
+
+SumAndNorm add_layer_norm(Tape& tape, const Variable& x, const Variable& added, real dropout,
+                          const Variable& gain, const Variable& bias, real epsilon, DType type) {
+  return add_and_normalise(tape, x, added, dropout,
+                           {"add_layer_norm", true, gain, bias, epsilon, type});
+}
+
+SumAndNorm add_rms_norm(Tape& tape, const Variable& x, const Variable& added, real dropout,
+                        const Variable& gain, real epsilon, DType type) {
+  return add_and_normalise(tape, x, added, dropout,
+                           {"add_rms_norm", false, gain, {}, epsilon, type});
 }
 
 }  // namespace dragoman

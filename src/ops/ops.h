@@ -27,22 +27,28 @@ Variable add_bias(Tape& tape, const Variable& x, const Variable& bias);
 /// The sum of all elements, [1].
 Variable sum(Tape& tape, const Variable& x);
 
+/// What becomes of a result as it is written.
+struct Finish {
+  real dropout = 0;           ///< As `dropout` does it, in the same pass.
+  DType type = DType::kReal;  ///< Tape::products() where only matrix products read it.
+};
+
 /// max(x, 0).
-Variable relu(Tape& tape, const Variable& x);
+Variable relu(Tape& tape, const Variable& x, const Finish& finish = {});
 /// x Phi(x), with the normal distribution function (Hendrycks and Gimpel 2016), exact.
-Variable gelu(Tape& tape, const Variable& x);
+Variable gelu(Tape& tape, const Variable& x, const Finish& finish = {});
 /// x sigmoid(x) (Elfwing et al. 2017).
-Variable silu(Tape& tape, const Variable& x);
-Variable tanh(Tape& tape, const Variable& x);
-Variable sigmoid(Tape& tape, const Variable& x);
+Variable silu(Tape& tape, const Variable& x, const Finish& finish = {});
+Variable tanh(Tape& tape, const Variable& x, const Finish& finish = {});
+Variable sigmoid(Tape& tape, const Variable& x, const Finish& finish = {});
 
 /// The gated linear units of Shazeer 2020: x [n, 2d] holds values and gates side by side; the
 /// result is value * f(gate), [n, d], with f = sigmoid.
-Variable glu(Tape& tape, const Variable& x);
+Variable glu(Tape& tape, const Variable& x, const Finish& finish = {});
 /// The same with f = silu.
-Variable swiglu(Tape& tape, const Variable& x);
+Variable swiglu(Tape& tape, const Variable& x, const Finish& finish = {});
 /// The same with f = gelu.
-Variable geglu(Tape& tape, const Variable& x);
+Variable geglu(Tape& tape, const Variable& x, const Finish& finish = {});
 /// The larger of each two neighbours: x [n, 2d] -> [n, d] (Goodfellow et al. 2013; Bahdanau et al.
 /// 2015, appendix A.2.2). Of two equals the first gets the gradient.
 Variable maxout(Tape& tape, const Variable& x);
@@ -82,11 +88,25 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
 // Normalisation (norm.cpp) ------------------------------------------------------------------------
 
 /// gain * (x - mean) / sqrt(variance + epsilon) + bias over each row (Ba et al. 2016); gain and
-/// bias are [d].
+/// bias are [d]. The result is written as `type`.
 Variable layer_norm(Tape& tape, const Variable& x, const Variable& gain, const Variable& bias,
-                    real epsilon);
+                    real epsilon, DType type = DType::kReal);
 /// gain * x / sqrt(mean(x^2) + epsilon) over each row (Zhang and Sennrich 2019).
-Variable rms_norm(Tape& tape, const Variable& x, const Variable& gain, real epsilon);
+Variable rms_norm(Tape& tape, const Variable& x, const Variable& gain, real epsilon,
+                  DType type = DType::kReal);
+
+/// A residual sum and its normalised rows.
+struct SumAndNorm {
+  Variable sum;     ///< x + dropout(added)
+  Variable normed;  ///< The norm of the sum.
+};
+/// layer_norm of x + dropout(added), and that sum, in one pass.
+SumAndNorm add_layer_norm(Tape& tape, const Variable& x, const Variable& added, real dropout,
+                          const Variable& gain, const Variable& bias, real epsilon,
+                          DType type = DType::kReal);
+/// rms_norm of x + dropout(added), and that sum, in one pass.
+SumAndNorm add_rms_norm(Tape& tape, const Variable& x, const Variable& added, real dropout,
+                        const Variable& gain, real epsilon, DType type = DType::kReal);
 
 // Probabilities (softmax.cpp, loss.cpp) -----------------------------------------------------------
 
@@ -143,6 +163,7 @@ struct AttentionOptions {
   real scale = 1;             ///< Of the products; 1 / sqrt(head_dim) in Vaswani et al. 2017.
   bool causal = false;        ///< Query i of a group sees its keys 0..i only.
   real dropout = 0;           ///< Of the weights, while the tape is training.
+  DType type = DType::kReal;  ///< Of the result.
   Tensor* weights = nullptr;  ///< If set, receives the weights [queries, heads, longest_key], zero
                               ///< where there is no key.
 };

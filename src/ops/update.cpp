@@ -31,8 +31,8 @@ double squared_norm(const Tensor& x) {
   return std::accumulate(partial.begin(), partial.end(), 0.0);
 }
 
-void adam_update(const Tensor& values, const Tensor& gradients, const Tensor& mean,
-                 const Tensor& variance, const AdamStep& step) {
+void adam_update(const AdamBuffers& buffers, const Tensor& gradients, const AdamStep& step) {
+  const auto& [values, mean, variance, low] = buffers;
   check(gradients.size() == values.size() && mean.size() == values.size() &&
             variance.size() == values.size(),
         "adam_update: the sizes {}, {}, {} and {} differ", values.size(), gradients.size(),
@@ -52,12 +52,23 @@ void adam_update(const Tensor& values, const Tensor& gradients, const Tensor& me
   const auto gradient = gradients.data();
   const auto m = mean.data();
   const auto v = variance.data();
-  launch::map(values.device(), values.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+  const auto update = [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
     const real g = gradient_scale * gradient[i];
     m[i] = beta1 * m[i] + rest1 * g;
     v[i] = beta2 * v[i] + rest2 * g * g;
-    value[i] = kept * value[i] - rate * m[i] / (std::sqrt(variance_scale * v[i]) + epsilon);
-  });
+    return kept * value[i] - rate * m[i] / (std::sqrt(variance_scale * v[i]) + epsilon);
+  };
+  if (low.defined()) {
+    const auto copy = low.data<Bf16>();
+    launch::map(values.device(), values.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+      const real next = update(i);
+      value[i] = next;
+      copy[i] = next;
+    });
+  } else {
+    launch::map(values.device(), values.size(),
+                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { value[i] = update(i); });
+  }
 }
 
 void average_update(const Tensor& average, const Tensor& values, double decay) {

@@ -23,14 +23,21 @@ struct AdamStep {
   double weight_decay = 0;
 };
 
+/// What a step changes, laid out alike.
+struct AdamBuffers {
+  Tensor values;
+  Tensor mean;
+  Tensor variance;
+  Tensor low = {};  ///< If defined, gets the values in bf16.
+};
+
 /// With g = gradient_scale * gradients and t = step:
 ///   mean = beta1 mean + (1 - beta1) g
 ///   variance = beta2 variance + (1 - beta2) g^2
 ///   values -= learning_rate (mean / (1 - beta1^t) / (sqrt(variance / (1 - beta2^t)) + epsilon)
 ///                            + weight_decay values)
-/// All four tensors have the same size.
-void adam_update(const Tensor& values, const Tensor& gradients, const Tensor& mean,
-                 const Tensor& variance, const AdamStep& step);
+/// All tensors have the same size.
+void adam_update(const AdamBuffers& buffers, const Tensor& gradients, const AdamStep& step);
 
 /// average = decay average + (1 - decay) values.
 void average_update(const Tensor& average, const Tensor& values, double decay);

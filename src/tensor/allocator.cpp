@@ -1,5 +1,7 @@
 #include "tensor/allocator.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -12,13 +14,26 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 
+// Pages of the large blocks, where the system gives them to who asks: a product that walks down the
+// columns of a matrix of small pages waits for their addresses.
+constexpr size_t kLargePage = size_t{2} << 20;
+
 // Sizes are rounded up to an eighth of a power of two: at most 12.5% is lost, and batches of nearly
 // the same size share their buffers. A kept block also serves a request of down to two thirds of
 // its size: otherwise batches of many sizes would each keep blocks of their own.
 size_t size_class(size_t bytes) {
+  if (bytes >= kLargePage && bytes < 16 * kLargePage)
+    return (bytes + kLargePage - 1) / kLargePage * kLargePage;
   if (bytes <= 512) return (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
   const size_t step = std::bit_floor(bytes - 1) / 8;
   return (bytes + step - 1) / step * step;
+}
+
+void* system_memory(size_t size) {
+  if (size % kLargePage != 0) return std::aligned_alloc(kAlignment, size);
+  void* const data = std::aligned_alloc(kLargePage, size);
+  if (data != nullptr) ::madvise(data, size, MADV_HUGEPAGE);  // a wish: it may be refused
+  return data;
 }
 
 }  // namespace
@@ -43,10 +58,10 @@ std::shared_ptr<Buffer> Allocator::allocate(size_t bytes) {
     found->second.pop_back();
     if (found->second.empty()) cached_.erase(found);
   } else {
-    data = std::aligned_alloc(kAlignment, size);
+    data = system_memory(size);
     if (data == nullptr) {
       release_cached_locked();
-      data = std::aligned_alloc(kAlignment, size);
+      data = system_memory(size);
     }
     check(data != nullptr,
           "out of memory: {} bytes were asked for while tensors hold {} (peak {}); lower "

@@ -5,6 +5,7 @@
 
 #include "core/real.h"
 #include "tensor/device.h"
+#include "tensor/tensor.h"
 
 namespace dragoman {
 
@@ -12,10 +13,11 @@ namespace dragoman {
 /// `lda`, `ldb` and `ldc` are the distances between the rows of the matrices as they are stored.
 struct Gemm {
   int64_t m = 0, n = 0, k = 0;
-  const real* a = nullptr;
+  DType inputs = DType::kReal;  ///< Of a and b: kReal or kBf16. Sums are made in real.
+  const void* a = nullptr;
   int64_t lda = 0;
   bool transpose_a = false;
-  const real* b = nullptr;
+  const void* b = nullptr;
   int64_t ldb = 0;
   bool transpose_b = false;
   real* c = nullptr;
@@ -26,5 +28,8 @@ struct Gemm {
 
 /// Runs the product.
 void gemm(Device device, const Gemm& product);
+
+/// Whether the device multiplies bf16 numbers by itself, faster than floats: AVX512_BF16 or AMX.
+bool has_bf16_products(Device device);
 
 }  // namespace dragoman

@@ -17,10 +17,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/real.h"
 #include "core/rng.h"
 #include "tensor/device.h"
+#include "tensor/tile.h"
 
 namespace dragoman {
 
@@ -44,6 +46,9 @@ class Lane {
     return total;
   }
 
+  /// The lowest number.
+  DRAGOMAN_HOST_DEVICE static constexpr real lowest() { return -kLargest; }
+
   /// max(f(0), ..., f(n - 1)); the lowest number for n = 0. NaN is not kept.
   template <class F>
   DRAGOMAN_HOST_DEVICE real max(int64_t n, F f) const {
@@ -54,6 +59,20 @@ class Lane {
       most = value > most ? value : most;
     }
     return most;
+  }
+
+  /// On numbers at hand, as in tensor/tile.h: reductions of short rows, whose length is a multiple
+  /// of tile::kLanes, a small product and a transposition.
+  real sum_row(int64_t n, const real* x) const { return tile::sum(n, x); }
+  real dot_row(int64_t n, const real* x, const real* y) const { return tile::dot(n, x, y); }
+  real max_row(int64_t n, const real* x) const { return tile::max(n, x); }
+  void product(int64_t m, int64_t n, int64_t k, tile::Strided a, const real* b, int64_t ldb,
+               real* c, int64_t ldc, bool accumulate) const {
+    tile::product(m, n, k, a, b, ldb, c, ldc, accumulate);
+  }
+  void transpose(int64_t rows, int64_t columns, const real* from, int64_t ld_from, real* to,
+                 int64_t ld_to) const {
+    tile::transpose(rows, columns, from, ld_from, to, ld_to);
   }
 
  private:
@@ -129,24 +148,55 @@ void map_random(Device, int64_t n, RandomKey key, F f) {
 /// Columns that one thread sums at a time: a cache line of floats times 4.
 inline constexpr int64_t kColumnStrip = 64;
 
-/// out[c] = f(0, c) + ... + f(rows - 1, c), added to what is there if `accumulate`.
+/// Rows that one thread sums up, whatever the number of threads.
+inline constexpr int64_t kRowBlock = 128;
+
+/// The sums of the columns of f: out[c] = f(0, c) + ... + f(rows - 1, c), added to what is there if
+/// `accumulate`.
 template <class F>
-void sum_rows(Device, int64_t rows, int64_t columns, real* out, bool accumulate, F f) {
-  const int64_t strips = (columns + kColumnStrip - 1) / kColumnStrip;
-#pragma omp parallel for schedule(static) firstprivate(f) if (rows * columns >= kWorthThreads)
-  for (int64_t strip = 0; strip < strips; ++strip) {
-    const int64_t begin = strip * kColumnStrip;
-    const int64_t width = std::min(kColumnStrip, columns - begin);
-    real total[kColumnStrip] = {};
-    for (int64_t row = 0; row < rows; ++row) {
+struct ColumnSums {
+  real* out;
+  bool accumulate;
+  F f;
+};
+
+/// Makes some ColumnSums in one pass. f is called once for each row and column, row by row in each
+/// block of rows.
+template <class... F>
+void sum_rows(Device, int64_t rows, int64_t columns, ColumnSums<F>... sums) {
+  // Each block is read in its order in memory, and makes a row of partial sums for each result.
+  thread_local std::vector<real> memory;
+  constexpr int64_t kResults = sizeof...(sums);
+  const int64_t blocks = std::max<int64_t>(1, (rows + kRowBlock - 1) / kRowBlock);
+  memory.resize(std::max(memory.size(), static_cast<size_t>(kResults * blocks * columns)));
+  real* const partial = memory.data();
+#pragma omp parallel for schedule(static) if (rows * columns >= kWorthThreads)
+  for (int64_t block = 0; block < blocks; ++block) {
+    real* const begin = partial + block * kResults * columns;
+    std::fill_n(begin, kResults * columns, real{0});
+    const int64_t end = std::min(rows, (block + 1) * kRowBlock);
+    for (int64_t row = block * kRowBlock; row < end; ++row) {
+      real* next = begin;
+      const auto add = [&](auto f) {  // by value: what a thread alone knows makes vector code
+        real* const to = next;
 #pragma omp simd
-      for (int64_t c = 0; c < width; ++c) total[c] += f(row, begin + c);
-    }
-#pragma omp simd
-    for (int64_t c = 0; c < width; ++c) {
-      out[begin + c] = accumulate ? out[begin + c] + total[c] : total[c];
+        for (int64_t c = 0; c < columns; ++c) to[c] += f(row, c);
+        next += columns;
+      };
+      (add(sums.f), ...);
     }
   }
+  int64_t result = 0;
+  const auto finish = [&](real* out, bool accumulate) {
+    for (int64_t block = 0; block < blocks; ++block) {
+      const real* const from = partial + (block * kResults + result) * columns;
+      const bool first = block == 0 && !accumulate;
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) out[c] = first ? from[c] : out[c] + from[c];
+    }
+    ++result;
+  };
+  (finish(sums.out, sums.accumulate), ...);
 }
 
 /// to[index[r]] += f(r, c) for every row r, in order of r; a negative index is left out.

@@ -28,6 +28,10 @@ std::string to_string(const Shape& shape) {
   return text + "]";
 }
 
+std::string to_string(DType dtype) {
+  return dtype == DType::kInt32 ? "int32" : dtype == DType::kBf16 ? "bf16" : "fp32";
+}
+
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   Tensor tensor;
   tensor.shape_ = shape;
@@ -85,17 +89,32 @@ void Tensor::copy_from(const Tensor& other) const {
 }
 
 void Tensor::clear() const {
-  if (dtype_ == DType::kReal) {
-    const auto to = data();
-    launch::map(device(), size_, [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] = 0; });
-  } else {
-    const auto to = data<int32_t>();
-    launch::map(device(), size_, [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] = 0; });
-  }
+  const auto zero = [&](auto* to) {
+    launch::map(device(), size_, [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] = {}; });
+  };
+  dtype_ == DType::kInt32 ? zero(data<int32_t>()) : visit(*this, zero);
 }
 
 Tensor empty_like(const Tensor& tensor) {
   return Tensor::empty(tensor.shape(), tensor.dtype(), tensor.device());
+}
+
+void convert(const Tensor& tensor, const Tensor& to) {
+  check(tensor.size() == to.size(), "a tensor {} cannot be converted into one {}",
+        to_string(tensor.shape()), to_string(to.shape()));
+  visit(tensor, [&](const auto* in) {
+    visit(to, [&](auto* out) {
+      launch::map(to.device(), to.size(),
+                  [=] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = static_cast<real>(in[i]); });
+    });
+  });
+}
+
+Tensor convert(const Tensor& tensor, DType dtype) {
+  if (tensor.dtype() == dtype) return tensor;
+  Tensor converted = Tensor::empty(tensor.shape(), dtype, tensor.device());
+  convert(tensor, converted);
+  return converted;
 }
 
 }  // namespace dragoman

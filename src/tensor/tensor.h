@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/bf16.h"
 #include "core/check.h"
 #include "core/real.h"
 #include "tensor/allocator.h"
@@ -18,12 +19,22 @@
 namespace dragoman {
 
 /// What a tensor holds.
-enum class DType : uint8_t { kReal, kInt32 };
+enum class DType : uint8_t { kReal, kBf16, kInt32 };
 
 template <class T>
 constexpr DType dtype_of() {
-  static_assert(std::is_same_v<T, real> || std::is_same_v<T, int32_t>);
-  return std::is_same_v<T, real> ? DType::kReal : DType::kInt32;
+  static_assert(std::is_same_v<T, real> || std::is_same_v<T, Bf16> || std::is_same_v<T, int32_t>);
+  return std::is_same_v<T, real>   ? DType::kReal
+         : std::is_same_v<T, Bf16> ? DType::kBf16
+                                   : DType::kInt32;
+}
+
+/// "fp32", "bf16" or "int32".
+std::string to_string(DType dtype);
+
+/// Bytes of one element.
+constexpr size_t size_of(DType dtype) {
+  return dtype == DType::kReal ? sizeof(real) : dtype == DType::kBf16 ? sizeof(Bf16) : 4;
 }
 
 /// The extents of a tensor: up to four, outermost first.
@@ -88,6 +99,9 @@ class Tensor {
     return static_cast<T*>(bytes());
   }
 
+  /// The same whatever the type.
+  void* address() const { return bytes(); }
+
   /// The same elements with another shape of the same size.
   Tensor reshape(const Shape& shape) const;
   /// A view of the rows [begin, end) of a matrix.
@@ -113,7 +127,7 @@ class Tensor {
 
  private:
   void* bytes() const;
-  size_t element_bytes() const { return dtype_ == DType::kReal ? sizeof(real) : sizeof(int32_t); }
+  size_t element_bytes() const { return size_of(dtype_); }
 
   std::shared_ptr<Buffer> buffer_;
   int64_t offset_ = 0;  // elements
@@ -124,5 +138,16 @@ class Tensor {
 
 /// Unwritten memory of the same shape, type and device.
 Tensor empty_like(const Tensor& tensor);
+
+/// Calls f with the address of the first element, a real* or a Bf16*.
+template <class F>
+decltype(auto) visit(const Tensor& tensor, F f) {
+  return tensor.dtype() == DType::kBf16 ? f(tensor.data<Bf16>()) : f(tensor.data());
+}
+
+/// The elements as `dtype`, kReal or kBf16: the tensor itself where they are.
+Tensor convert(const Tensor& tensor, DType dtype);
+/// The same into the memory of `to`.
+void convert(const Tensor& tensor, const Tensor& to);
 
 }  // namespace dragoman

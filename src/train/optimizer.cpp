@@ -20,7 +20,7 @@ double Optimizer::update(int64_t step, double learning_rate, int64_t tokens) {
   const double norm = std::sqrt(squared_norm(parameters_.gradients())) * per_token;
   if (!std::isfinite(norm)) return norm;
   const bool clips = config_.clip_norm > 0 && norm > config_.clip_norm;
-  adam_update(parameters_.values(), parameters_.gradients(), mean_, variance_,
+  adam_update({parameters_.values(), mean_, variance_, parameters_.low()}, parameters_.gradients(),
               {.step = step,
                .learning_rate = learning_rate,
                .gradient_scale = clips ? per_token * config_.clip_norm / norm : per_token,

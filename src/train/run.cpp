@@ -1,7 +1,6 @@
 #include "train/run.h"
 
 #include <fmt/ranges.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -9,6 +8,7 @@
 #include "core/check.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/profile.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/limits.h"
@@ -18,12 +18,6 @@
 
 namespace dragoman {
 namespace {
-
-int64_t peak_bytes_of_process() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return int64_t{usage.ru_maxrss} * 1024;
-}
 
 int64_t mebibytes(int64_t bytes) { return bytes >> 20; }
 
@@ -60,14 +54,17 @@ TrainingData prepare(const Config& config, const RunDirectory& directory,
   return data;
 }
 
-void describe_model(const Config& config, const TrainingData& data, const Model& model) {
-  log::info("model: {} to {}, {} parameters, {} source and {} target pieces; {} threads",
-            config.model.encoder.type, config.model.decoder.type, model.parameters().count(),
-            data.vocabularies.source.size(), data.vocabularies.target.size(), thread_count());
+void describe_model(const Config& config, const TrainingData& data, const Trainer& trainer) {
+  log::info("model: {} to {}, {} parameters, {} source and {} target pieces; {}, {} threads",
+            config.model.encoder.type, config.model.decoder.type,
+            trainer.model().parameters().count(), data.vocabularies.source.size(),
+            data.vocabularies.target.size(), to_string(trainer.products()), thread_count());
+  if (config.training.precision == "auto" && trainer.products() == DType::kReal)
+    log::info("precision: fp32, since this processor has no bf16 products (AVX512_BF16 or AMX)");
 }
 
 void report_end(const std::string& reason, const TrainingState& state, RunDirectory& directory) {
-  const int64_t process = peak_bytes_of_process();
+  const int64_t process = peak_memory_of_process();
   const auto tensors = static_cast<int64_t>(Allocator::of(Device{}).statistics().peak);
   log::info("training ended at step {} after {} ({})", state.step, format_duration(state.seconds),
             reason);
@@ -92,7 +89,7 @@ bool train_to_limit(const Config& config, const TrainingData& data,
   Trainer trainer(config, data, directory);
   if (begun) trainer.resume(*begun);
   begun.reset();  // an open file would keep its space on the disk when it is replaced
-  describe_model(config, data, trainer.model());
+  describe_model(config, data, trainer);
   std::filesystem::remove(directory.test_scores());  // they will be another model's
   const auto reason = trainer.train(StopSignals::requested);
   if (!reason) {

@@ -16,7 +16,7 @@ Trainer::Trainer(const Config& config, const TrainingData& data, RunDirectory& d
       directory_(directory),
       model_(config.model, data.vocabularies.source.size(), data.vocabularies.target.size(),
              static_cast<uint64_t>(config.seed)),
-      optimizer_(model_.parameters(), config.training),
+      updater_(config, model_),
       schedule_(config.training, config.model.decoder.dim),
       validator_(config, data.vocabularies, model_) {
   state_.training_text = data.dataset->description().inputs;
@@ -35,10 +35,12 @@ void Trainer::resume(const CheckpointReader& checkpoint) {
   unsaved_ = false;
   const Parameters& parameters = model_.parameters();
   checkpoint.read(kParametersGroup, parameters, parameters.values());
-  checkpoint.read(kMeanGroup, parameters, optimizer_.mean());
-  checkpoint.read(kVarianceGroup, parameters, optimizer_.variance());
-  if (optimizer_.average().defined())
-    checkpoint.read(kAverageGroup, parameters, optimizer_.average());
+  updater_.refresh();
+  const Optimizer& optimizer = updater_.optimizer();
+  checkpoint.read(kMeanGroup, parameters, optimizer.mean());
+  checkpoint.read(kVarianceGroup, parameters, optimizer.variance());
+  if (optimizer.average().defined())
+    checkpoint.read(kAverageGroup, parameters, optimizer.average());
 }
 
 std::optional<std::string> Trainer::train(const StopRequested& stop) {
@@ -72,13 +74,8 @@ std::optional<std::string> Trainer::train(const StopRequested& stop) {
 
 void Trainer::step() {
   const int64_t step = state_.step + 1;
-  Totals totals;
-  try {
-    totals = compute_gradients(step);
-  } catch (const Error& error) {
-    fail("step {}: {}", step, error.what());
-  }
-  const double norm = optimizer_.update(step, learning_rate(step), totals.target_tokens);
+  const auto [totals, norm] =
+      updater_.update(step, learning_rate(step), [this] { return next_batch(); });
   check(std::isfinite(totals.loss) && std::isfinite(norm),
         "step {}: the loss is {} and the norm of its gradient {}. The checkpoints are from before: "
         "{} is of step {}. Lower training.learning_rate, or run the same again with --debug-nan to "
@@ -94,34 +91,19 @@ void Trainer::step() {
   state_.window.add(totals, norm, lap());
 }
 
-Totals Trainer::compute_gradients(int64_t step) {
-  const TrainingConfig& training = config_.training;
-  Tape tape;
-  tape.set_training(static_cast<uint64_t>(config_.seed), static_cast<uint32_t>(step));
-  tape.set_check_finite(training.debug_nan);
-  model_.parameters().begin_gradients();
-  Totals totals;
-  bool ends_epoch = false;  // a step does not reach into the next epoch
-  for (int i = 0; i < training.accumulate && !ends_epoch; ++i) {
-    const Batch batch = stream_->next();
-    const CrossEntropy result =
-        model_.loss(tape, batch, static_cast<real>(training.label_smoothing));
-    tape.backward(result.loss);
-    totals.add(batch, result);
-    state_.position = batch.next;
-    ends_epoch = batch.ends_epoch;
-    state_.epochs =
-        static_cast<double>(batch.epoch) + static_cast<double>(batch.sentences_done) /
-                                               static_cast<double>(stream_->sentences_per_epoch());
-  }
-  model_.parameters().complete_gradients();
-  return totals;
+Batch Trainer::next_batch() {
+  Batch batch = stream_->next();
+  state_.position = batch.next;
+  state_.epochs =
+      static_cast<double>(batch.epoch) + static_cast<double>(batch.sentences_done) /
+                                             static_cast<double>(stream_->sentences_per_epoch());
+  return batch;
 }
 
 void Trainer::validate(const StopRequested& stop) {
   std::optional<Validation> validation;
   {
-    const UseAverage averaged(model_.parameters(), optimizer_);
+    const UseAverage averaged(model_.parameters(), updater_.optimizer());
     validation = validator_.run(state_.step, stop);
   }
   const double seconds = lap();
@@ -170,10 +152,11 @@ void Trainer::save() {
 
 void Trainer::save_to(const std::filesystem::path& path) const {
   const Parameters& parameters = model_.parameters();
+  const Optimizer& optimizer = updater_.optimizer();
   std::vector<StoredBuffer> buffers = {{kParametersGroup, parameters.values()},
-                                       {kMeanGroup, optimizer_.mean()},
-                                       {kVarianceGroup, optimizer_.variance()}};
-  if (optimizer_.average().defined()) buffers.push_back({kAverageGroup, optimizer_.average()});
+                                       {kMeanGroup, optimizer.mean()},
+                                       {kVarianceGroup, optimizer.variance()}};
+  if (optimizer.average().defined()) buffers.push_back({kAverageGroup, optimizer.average()});
   save_checkpoint(path, config_, data_.vocabularies, parameters, buffers, &state_);
 }
 

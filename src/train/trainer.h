@@ -11,10 +11,10 @@
 #include "models/model.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
-#include "train/optimizer.h"
 #include "train/run_directory.h"
 #include "train/schedule.h"
 #include "train/state.h"
+#include "train/updater.h"
 
 namespace dragoman {
 
@@ -35,12 +35,14 @@ class Trainer {
 
   const TrainingState& state() const { return state_; }
   const Model& model() const { return model_; }
+  /// What matrix products read: see Updater::products.
+  DType products() const { return updater_.products(); }
 
  private:
   using Clock = std::chrono::steady_clock;
 
   void step();
-  Totals compute_gradients(int64_t step);
+  Batch next_batch();
   void validate(const StopRequested& stop);
   void save();
   void save_to(const std::filesystem::path& path) const;
@@ -56,7 +58,7 @@ class Trainer {
   TrainingData data_;
   RunDirectory& directory_;
   Model model_;
-  Optimizer optimizer_;
+  Updater updater_;
   Schedule schedule_;
   Validator validator_;
   TrainingState state_;

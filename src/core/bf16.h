@@ -1,0 +1,28 @@
+// bfloat16: the upper half of a float. Matrix products read it at twice the speed and half the
+// memory; sums are never kept in it.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "core/real.h"
+
+namespace dragoman {
+
+/// A number with the range of a float and 8 bits of precision. Conversion to it rounds to the
+/// nearest, of two equally near to the even one; NaN stays NaN.
+struct Bf16 {
+  uint16_t bits = 0;
+
+  Bf16() = default;
+  DRAGOMAN_HOST_DEVICE Bf16(real x) {
+    const uint32_t word = std::bit_cast<uint32_t>(static_cast<float>(x));
+    const uint32_t rounded = (word + 0x7FFFu + ((word >> 16) & 1u)) >> 16;
+    bits = static_cast<uint16_t>(x == x ? rounded : 0x7FC0u);
+  }
+  DRAGOMAN_HOST_DEVICE operator float() const {
+    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+  }
+};
+
+}  // namespace dragoman

@@ -1,0 +1,187 @@
+// Products and transpositions of small matrices by one thread, such as the keys of one head of one
+// sentence: what a library's call would cost more than.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "core/real.h"
+
+namespace dragoman::tile {
+
+/// A vector register's worth of numbers, which the compiler splits where registers are smaller.
+using Vector = real __attribute__((vector_size(64)));
+inline constexpr int64_t kLanes = 64 / sizeof(real);
+
+/// The multiple of kLanes that is n or next above it.
+constexpr int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+/// A matrix whose elements lie `row` and `column` apart.
+struct Strided {
+  const real* data;
+  int64_t row;
+  int64_t column;
+};
+
+namespace detail {
+
+using Unaligned = real __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
+
+inline Vector load(const real* from) { return *reinterpret_cast<const Unaligned*>(from); }
+inline void store(real* to, Vector x) { *reinterpret_cast<Unaligned*>(to) = x; }
+
+inline Vector load(const real* from, int64_t count) {
+  Vector x = {};
+  for (int64_t i = 0; i < count; ++i) x[i] = from[i];
+  return x;
+}
+inline void store(real* to, Vector x, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = x[i];
+}
+
+// The rows of a square become its columns: dealing the first and the second half of the rows out in
+// turn, as often as the number of rows can be halved.
+inline void transpose(Vector (&x)[kLanes]) {
+  using Mask =
+      std::conditional_t<sizeof(real) == 4, int32_t, int64_t> __attribute__((vector_size(64)));
+  Mask low, high;
+  for (int64_t i = 0; i < kLanes; ++i) {
+    low[i] = static_cast<int>(i / 2 + i % 2 * kLanes);
+    high[i] = static_cast<int>(low[i] + kLanes / 2);
+  }
+#pragma GCC unroll 4
+  for (int64_t round = 1; round < kLanes; round *= 2) {
+    Vector y[kLanes];
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < kLanes / 2; ++i) {
+      y[2 * i] = __builtin_shuffle(x[i], x[i + kLanes / 2], low);
+      y[2 * i + 1] = __builtin_shuffle(x[i], x[i + kLanes / 2], high);
+    }
+#pragma GCC unroll 16
+    for (int64_t i = 0; i < kLanes; ++i) x[i] = y[i];
+  }
+}
+
+// kRows x kVectors vectors of c, all of whose sums stay in registers; the last vector has `last`
+// columns if kPartial.
+template <int kRows, int kVectors, bool kPartial>
+inline void block(int64_t k, Strided a, const real* b, int64_t ldb, real* c, int64_t ldc,
+                  bool accumulate, int64_t last) {
+  const auto read = [=](const real* from, int v) {
+    return kPartial && v == kVectors - 1 ? load(from + v * kLanes, last) : load(from + v * kLanes);
+  };
+  Vector sums[kRows][kVectors] = {};
+  if (accumulate) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = read(c + r * ldc, v);
+    }
+  }
+  for (int64_t p = 0; p < k; ++p) {
+    Vector right[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) right[v] = read(b + p * ldb, v);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const real left = a.data[r * a.row + p * a.column];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sums[r][v] += left * right[v];
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      if (kPartial && v == kVectors - 1) {
+        store(c + r * ldc + v * kLanes, sums[r][v], last);
+      } else {
+        store(c + r * ldc + v * kLanes, sums[r][v]);
+      }
+    }
+  }
+}
+
+// All rows of kVectors vectors of columns.
+template <int kVectors, bool kPartial = false>
+inline void columns(int64_t m, int64_t k, Strided a, const real* b, int64_t ldb, real* c,
+                    int64_t ldc, bool accumulate, int64_t last = kLanes) {
+  constexpr int kMostRows = 8;  // with 2 vectors of each: 16 sums, enough to hide the latency
+  int64_t i = 0;
+  const auto go = [&]<int kRows>() {
+    for (; i + kRows <= m; i += kRows) {
+      block<kRows, kVectors, kPartial>(k, {a.data + i * a.row, a.row, a.column}, b, ldb,
+                                       c + i * ldc, ldc, accumulate, last);
+    }
+  };
+  go.template operator()<kMostRows>();
+  go.template operator()<kMostRows / 2>();
+  go.template operator()<1>();
+}
+
+// f applied to the halves of x, of their result, and so on.
+template <class F>
+inline real reduce(Vector x, F f) {
+  using Mask =
+      std::conditional_t<sizeof(real) == 4, int32_t, int64_t> __attribute__((vector_size(64)));
+#pragma GCC unroll 4
+  for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+    Mask other;
+    for (int64_t i = 0; i < kLanes; ++i) other[i] = static_cast<int>((i + half) % kLanes);
+    x = f(x, __builtin_shuffle(x, other));
+  }
+  return x[0];
+}
+
+}  // namespace detail
+
+/// The sum of x[0] to x[n - 1]; n is a multiple of kLanes.
+inline real sum(int64_t n, const real* x) {
+  Vector total = {};
+  for (int64_t i = 0; i < n; i += kLanes) total += detail::load(x + i);
+  return detail::reduce(total, [](Vector a, Vector b) { return a + b; });
+}
+
+/// The sum of x[i] y[i]; n is a multiple of kLanes.
+inline real dot(int64_t n, const real* x, const real* y) {
+  Vector total = {};
+  for (int64_t i = 0; i < n; i += kLanes) total += detail::load(x + i) * detail::load(y + i);
+  return detail::reduce(total, [](Vector a, Vector b) { return a + b; });
+}
+
+/// The largest of x[0] to x[n - 1]; n is a positive multiple of kLanes. NaN may be lost.
+inline real max(int64_t n, const real* x) {
+  const auto larger = [](Vector a, Vector b) -> Vector { return a > b ? a : b; };
+  Vector most = detail::load(x);
+  for (int64_t i = kLanes; i < n; i += kLanes) most = larger(most, detail::load(x + i));
+  return detail::reduce(most, larger);
+}
+
+/// c [m, n] = a b, added to c if `accumulate`: a is [m, k], b [k, n], and the rows of b and c are
+/// `ldb` and `ldc` apart. Fastest where n is a multiple of kLanes.
+inline void product(int64_t m, int64_t n, int64_t k, Strided a, const real* b, int64_t ldb, real* c,
+                    int64_t ldc, bool accumulate) {
+  int64_t j = 0;
+  for (; j + 2 * kLanes <= n; j += 2 * kLanes)
+    detail::columns<2>(m, k, a, b + j, ldb, c + j, ldc, accumulate);
+  for (; j + kLanes <= n; j += kLanes)
+    detail::columns<1>(m, k, a, b + j, ldb, c + j, ldc, accumulate);
+  if (j < n) detail::columns<1, true>(m, k, a, b + j, ldb, c + j, ldc, accumulate, n - j);
+}
+
+/// to [columns, rows] = from^T; what is in `to` from the column `rows` up to padded(rows) is lost.
+/// The rows of `from` [rows, columns] and of `to` are `ld_from` and `ld_to` apart.
+inline void transpose(int64_t rows, int64_t columns, const real* from, int64_t ld_from, real* to,
+                      int64_t ld_to) {
+  for (int64_t i = 0; i < rows; i += kLanes) {
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      const int64_t width = columns - j < kLanes ? columns - j : kLanes;
+      Vector x[kLanes];
+#pragma GCC unroll 16
+      for (int64_t r = 0; r < kLanes; ++r) {  // after the last row, that row again
+        const real* row = from + (i + r < rows ? i + r : rows - 1) * ld_from + j;
+        x[r] = width == kLanes ? detail::load(row) : detail::load(row, width);
+      }
+      detail::transpose(x);
+      for (int64_t r = 0; r < width; ++r) detail::store(to + (j + r) * ld_to + i, x[r]);
+    }
+  }
+}
+
+}  // namespace dragoman::tile

@@ -1,0 +1,210 @@
+#include "train/benchmark.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/check.h"
+#include "core/files.h"
+#include "core/rng.h"
+#include "data/prepare.h"
+#include "data/stream.h"
+#include "models/model.h"
+#include "tensor/gemm.h"
+#include "train/schedule.h"
+#include "train/updater.h"
+
+namespace dragoman {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// What is measured: the batches, and the vocabularies' sizes.
+struct Workload {
+  std::vector<Batch> batches;
+  int64_t source_vocabulary = 0;
+  int64_t target_vocabulary = 0;
+};
+
+// A directory that is gone after use.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string name = (std::filesystem::temp_directory_path() / "dragoman-bench-XXXXXX").string();
+    check(::mkdtemp(name.data()) != nullptr, "cannot make a temporary directory {}", name);
+    path_ = name;
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+Workload workload_of_training_text(const Config& config, int64_t steps) {
+  std::optional<TemporaryDirectory> temporary;
+  if (config.data.cache.empty()) temporary.emplace();
+  const TrainingData data = prepare_training_data(
+      config.data, config.vocabulary,
+      temporary ? temporary->path() : std::filesystem::path(config.data.cache));
+  BatchStream stream(data.dataset, data.vocabularies,
+                     {.batch_tokens = config.training.batch_tokens,
+                      .seed = static_cast<uint64_t>(config.seed),
+                      .sampling = config.vocabulary.sampling,
+                      .sampling_nbest = config.vocabulary.sampling_nbest});
+  Workload workload{{}, data.vocabularies.source.size(), data.vocabularies.target.size()};
+  while (std::ssize(workload.batches) < steps) workload.batches.push_back(stream.next());
+  return workload;
+}
+
+nlohmann::json as_lists(const Sentences& sentences) {
+  nlohmann::json lists = nlohmann::json::array();
+  for (int32_t i = 0; i < sentences.size(); ++i) lists.push_back(sentences[i]);
+  return lists;
+}
+
+void write_batches(const std::string& path, const std::vector<Batch>& batches) {
+  std::string text;
+  for (const Batch& batch : batches) {
+    text += nlohmann::json{{"source", as_lists(batch.source)},
+                           {"target_input", as_lists(batch.target_input)},
+                           {"target_output", as_lists(batch.target_output)}}
+                .dump() +
+            "\n";
+  }
+  write_atomically(path, text);
+}
+
+// What products of the size of a layer's reach, in GFLOP/s: of each measurement the fastest of a
+// few, and of all measurements the median, since the machine's speed changes as its neighbours
+// work.
+class Ceiling {
+ public:
+  explicit Ceiling(DType type)
+      : a_(Tensor::zeros({kSize, kSize}, type)), b_(Tensor::zeros({kSize, kSize}, type)) {}
+
+  void measure() {
+    double best = 0;
+    for (int i = 0; i < 10; ++i) {
+      const Clock::time_point begin = Clock::now();
+      gemm(Device{}, {.m = kSize,
+                      .n = kSize,
+                      .k = kSize,
+                      .inputs = a_.dtype(),
+                      .a = a_.address(),
+                      .lda = kSize,
+                      .b = b_.address(),
+                      .ldb = kSize,
+                      .c = c_.data(),
+                      .ldc = kSize});
+      best = std::max(best, 2e-9 * kSize * kSize * kSize / seconds_since(begin));
+    }
+    speeds_.push_back(best);
+  }
+  double gflops() {
+    std::ranges::sort(speeds_);
+    return speeds_[speeds_.size() / 2];
+  }
+
+ private:
+  static constexpr int64_t kSize = 1024;
+  Tensor a_, b_;
+  Tensor c_ = Tensor::zeros({kSize, kSize});
+  std::vector<double> speeds_;
+};
+
+}  // namespace
+
+std::vector<Batch> random_batches(const Config& config, int64_t steps, int64_t length) {
+  const int64_t sentences = std::max<int64_t>(1, config.training.batch_tokens / (length + 1));
+  Random random(static_cast<uint64_t>(config.seed), 0);
+  const auto pieces = [&] {
+    std::vector<int32_t> ids(static_cast<size_t>(length));
+    for (int32_t& id : ids) {  // the first three are <unk>, <s> and </s>
+      id =
+          static_cast<int32_t>(3 + random.below(static_cast<uint64_t>(config.vocabulary.size) - 3));
+    }
+    return ids;
+  };
+  std::vector<Batch> batches(static_cast<size_t>(steps));
+  for (Batch& batch : batches) {
+    for (int64_t i = 0; i < sentences; ++i) batch.append(pieces(), pieces(), i);
+  }
+  return batches;
+}
+
+BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions& options) {
+  set_thread_count(config.training.threads);
+  const Workload workload = options.length > 0
+                                ? Workload{random_batches(config, options.steps, options.length),
+                                           config.vocabulary.size, config.vocabulary.size}
+                                : workload_of_training_text(config, options.steps);
+  if (!options.batches.empty()) write_batches(options.batches, workload.batches);
+  Model model(config.model, workload.source_vocabulary, workload.target_vocabulary,
+              static_cast<uint64_t>(config.seed));
+  Updater updater(config, model);
+  const Schedule schedule(config.training, config.model.decoder.dim);
+  Ceiling ceiling(updater.products());
+  int64_t step = 0;
+  int64_t target_tokens = 0, source_tokens = 0;
+  const auto run_pass = [&] {
+    target_tokens = source_tokens = 0;
+    const Clock::time_point begin = Clock::now();
+    for (const Batch& batch : workload.batches) {
+      ++step;
+      const Totals totals =
+          updater.update(step, schedule.learning_rate(step, 0), [&] { return batch; }).totals;
+      target_tokens += totals.target_tokens;
+      source_tokens += totals.source_tokens;
+    }
+    return seconds_since(begin);
+  };
+
+  run_pass();  // makes the primitives, and the memory that is kept
+  std::vector<double> seconds;
+  BenchmarkResult result;
+  {
+    const Profile profile;
+    for (int64_t pass = 0; pass < options.passes; ++pass) {
+      ceiling.measure();
+      Profile::skip();
+      seconds.push_back(run_pass());
+    }
+    ceiling.measure();
+    result.lines = profile.lines();
+  }
+  result.profiled_steps = options.passes * options.steps;
+  double flops = 0;
+  for (const Profile::Line& line : result.lines) flops += line.flops;
+  const double flops_per_pass = flops / static_cast<double>(options.passes);
+  std::ranges::sort(seconds);
+  const double median = seconds[seconds.size() / 2];
+  result.target_tokens_per_second = static_cast<double>(target_tokens) / median;
+  result.slowest = static_cast<double>(target_tokens) / seconds.back();
+  result.fastest = static_cast<double>(target_tokens) / seconds.front();
+  result.source_tokens_per_second = static_cast<double>(source_tokens) / median;
+  result.gflops = 1e-9 * flops_per_pass / median;
+  result.gflop_per_step = 1e-9 * flops_per_pass / static_cast<double>(options.steps);
+  result.ceiling_gflops = ceiling.gflops();
+  result.peak_memory_bytes = peak_memory_of_process();
+  result.peak_tensor_bytes = static_cast<int64_t>(Allocator::of(Device{}).statistics().peak);
+  result.parameters = model.parameters().count();
+  result.threads = thread_count();
+  result.precision = to_string(updater.products());
+  return result;
+}
+
+}  // namespace dragoman

@@ -1,0 +1,47 @@
+// How fast a configuration trains on this machine, and how fast the machine is.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "core/profile.h"
+#include "data/batch.h"
+
+namespace dragoman {
+
+struct BenchmarkOptions {
+  int64_t steps = 20;   ///< Batches, one a step.
+  int64_t passes = 5;   ///< Over these batches; one more before them warms up.
+  int64_t length = 0;   ///< Sentences of so many random pieces; 0: those of the training text.
+  std::string batches;  ///< File that gets the batches, JSON lines, for other programs; may be "".
+};
+
+struct BenchmarkResult {
+  double target_tokens_per_second = 0;  ///< Of the pass of median speed, `</s>` counted.
+  double slowest = 0, fastest = 0;      ///< The same of these passes.
+  double source_tokens_per_second = 0;
+  double gflops = 0;              ///< Arithmetic of the matrix products, by all of the time.
+  double gflop_per_step = 0;      ///< The mean.
+  double ceiling_gflops = 0;      ///< Of large matrix products measured between the passes.
+  int64_t peak_memory_bytes = 0;  ///< Of the process.
+  int64_t peak_tensor_bytes = 0;  ///< Of tensors, all that was in use at one time.
+  int64_t parameters = 0;
+  int threads = 0;
+  std::string precision;
+  std::vector<Profile::Line> lines;  ///< Where the time of all passes went.
+  int64_t profiled_steps = 0;        ///< Steps of all passes.
+  double ceiling_fraction() const { return gflops / ceiling_gflops; }
+};
+
+/// Trains on a few batches again and again, without validation, checkpoints or any file but the
+/// prepared corpus, which goes to data.cache (a temporary directory where that is empty). Throws as
+/// training does.
+BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions& options);
+
+/// The batches that benchmark_training measures with `length` > 0: random pieces, as many sentences
+/// as training.batch_tokens holds, one at least.
+std::vector<Batch> random_batches(const Config& config, int64_t steps, int64_t length);
+
+}  // namespace dragoman

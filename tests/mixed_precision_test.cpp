@@ -1,0 +1,182 @@
+// Matrix products that read bf16: what is written for them, what they give and what goes back.
+// 2^-8 is the distance of a bf16 number from the next.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "core/rng.h"
+#include "ops/ops.h"
+
+namespace dragoman {
+namespace {
+
+constexpr int64_t kRows = 40, kColumns = 48;
+
+Tensor normal_numbers(const Shape& shape, uint64_t seed) {
+  Random random(seed);
+  std::vector<real> values(static_cast<size_t>(shape.size()));
+  for (real& value : values) value = static_cast<real>(random.normal());
+  return Tensor::from(values, shape);
+}
+
+std::vector<real> rounded(const Tensor& x) {
+  return convert(convert(x, DType::kBf16), DType::kReal).to_host();
+}
+
+double distance(const std::vector<real>& a, const std::vector<real>& b) {
+  double square = 0, size = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    square += (a[i] - b[i]) * (a[i] - b[i]);
+    size += b[i] * b[i];
+  }
+  return std::sqrt(square / size);
+}
+
+// An operation that can write its result as bf16.
+struct Writer {
+  const char* name;
+  std::function<Variable(Tape&, const Variable& x, DType type)> run;
+};
+
+std::vector<Writer> writers() {
+  const auto layout = [] {
+    const Tensor offsets = Tensor::from(std::vector<int32_t>{0, 17, kRows});
+    return AttentionLayout{.query_offsets = offsets, .key_offsets = offsets, .longest_key = 23};
+  };
+  const Variable gain(normal_numbers({kColumns}, 5)), bias(normal_numbers({kColumns}, 6));
+  std::vector<Writer> list;
+  const auto activation = [&](const char* name, auto function) {
+    list.push_back({name, [function](Tape& t, const Variable& x, DType type) {
+                      return function(t, x, Finish{.dropout = 0.25, .type = type});
+                    }});
+  };
+  activation("relu", relu);
+  activation("gelu", gelu);
+  activation("silu", silu);
+  activation("tanh", dragoman::tanh);
+  activation("sigmoid", sigmoid);
+  activation("glu", glu);
+  activation("swiglu", swiglu);
+  activation("geglu", geglu);
+  list.push_back({"layer_norm", [=](Tape& t, const Variable& x, DType type) {
+                    return layer_norm(t, x, gain, bias, 1e-5f, type);
+                  }});
+  list.push_back({"rms_norm", [=](Tape& t, const Variable& x, DType type) {
+                    return rms_norm(t, x, gain, 1e-5f, type);
+                  }});
+  list.push_back({"add_layer_norm", [=](Tape& t, const Variable& x, DType type) {
+                    return add_layer_norm(t, x, x, 0.25f, gain, bias, 1e-5f, type).normed;
+                  }});
+  list.push_back({"add_rms_norm", [=](Tape& t, const Variable& x, DType type) {
+                    return add_rms_norm(t, x, x, 0.25f, gain, 1e-5f, type).normed;
+                  }});
+  list.push_back({"attention", [=](Tape& t, const Variable& x, DType type) {
+                    return attention(t, x, x, x, layout(),
+                                     {.heads = 3, .scale = 0.25, .type = type});
+                  }});
+  return list;
+}
+
+// Writes, multiplies and goes back: the result and the gradient of x.
+struct Outcome {
+  Tensor written;
+  std::vector<real> result, gradient, weight_gradient, bias_gradient;
+};
+
+Outcome run(const Writer& writer, DType products, bool low_weight) {
+  Tape tape;
+  tape.set_training(1, 2);
+  tape.set_products(products);
+  const Variable x = Variable::leaf(normal_numbers({kRows, kColumns}, 1));
+  const Variable w = writer.run(tape, x, products);
+  const Variable value = Variable::leaf(normal_numbers({32, w.columns()}, 2));
+  const Variable weight = low_weight ? value.with_low(convert(value.value(), DType::kBf16)) : value;
+  const Variable bias = Variable::leaf(normal_numbers({32}, 3));
+  const Variable y = linear(tape, w, weight, bias);
+  Tensor projection = normal_numbers(y.shape(), 4);
+  const Outcome outcome{w.value(), y.value().to_host(), {}, {}, {}};
+  tape.backward(sum(tape, multiply(tape, y, Variable(projection))));
+  return {outcome.written, outcome.result, x.sink()->gradient.to_host(),
+          value.sink()->gradient.to_host(), bias.sink()->gradient.to_host()};
+}
+
+class WrittenForProducts : public testing::TestWithParam<size_t> {};
+INSTANTIATE_TEST_SUITE_P(, WrittenForProducts, testing::Range(size_t{0}, writers().size()),
+                         [](const auto& number) { return writers()[number.param].name; });
+
+TEST_P(WrittenForProducts, IsThatOfFloatButForTheRoundingOfWhatProductsRead) {
+  const Writer writer = writers()[GetParam()];
+  const Outcome full = run(writer, DType::kReal, false);
+  for (const bool low_weight : {false, true}) {
+    const Outcome low = run(writer, DType::kBf16, low_weight);
+    EXPECT_EQ(low.written.dtype(), DType::kBf16);
+    EXPECT_EQ(convert(low.written, DType::kReal).to_host(), rounded(full.written));
+    EXPECT_LT(distance(low.result, full.result), 0x1p-8);
+    EXPECT_GT(distance(low.result, full.result), 0) << "a float product was made";
+    EXPECT_LT(distance(low.gradient, full.gradient), 0x1p-7);
+    EXPECT_LT(distance(low.weight_gradient, full.weight_gradient), 0x1p-8);
+    EXPECT_LT(distance(low.bias_gradient, full.bias_gradient), 1e-5) << "summed before rounding";
+  }
+}
+
+TEST(MixedPrecision, ProductsReadTheCopyOfAWeight) {
+  Tape tape;
+  tape.set_products(DType::kBf16);
+  const Variable x(normal_numbers({4, 8}, 1));
+  const Variable weight =
+      Variable(normal_numbers({8, 8}, 2)).with_low(Tensor::zeros({8, 8}, DType::kBf16));
+  EXPECT_THAT(linear(tape, x, weight).value().to_host(), testing::Each(0));
+  tape.set_products(DType::kReal);
+  EXPECT_THAT(linear(tape, x, weight).value().to_host(), testing::Contains(testing::Ne(0)));
+}
+
+TEST(MixedPrecision, OperationsThatFeedAProductWriteItsGradientAsBf16) {
+  // dropout and cross_entropy stand behind a product; its gradient can also come in parts.
+  const auto gradient = [](DType products, bool two_readers) {
+    Tape tape;
+    tape.set_training(1, 2);
+    tape.set_products(products);
+    const Variable x(normal_numbers({kRows, kColumns}, 1));
+    const Variable weight = Variable::leaf(normal_numbers({30, kColumns}, 2));
+    const Variable y = linear(tape, x, weight);
+    Variable loss = sum(tape, relu(tape, y, {.dropout = 0.5}));
+    if (two_readers) loss = add(tape, loss, sum(tape, scale(tape, dropout(tape, y, 0.25), 0.5)));
+    tape.backward(loss);
+    return weight.sink()->gradient.to_host();
+  };
+  for (const bool two_readers : {false, true}) {
+    EXPECT_LT(distance(gradient(DType::kBf16, two_readers), gradient(DType::kReal, two_readers)),
+              0x1p-7);
+  }
+}
+
+TEST(MixedPrecision, CrossEntropyOfAProduct) {
+  const auto gradient = [](DType products, int readers) {
+    Tape tape;
+    tape.set_products(products);
+    const Variable x(normal_numbers({kRows, kColumns}, 1));
+    const Variable weight = Variable::leaf(normal_numbers({30, kColumns}, 2));
+    const Variable y = linear(tape, x, weight);
+    const Tensor targets = Tensor::zeros({kRows}, DType::kInt32);
+    // The second reader's gradient is there before that of cross_entropy, which is made first.
+    const Variable loss = cross_entropy(tape, y, targets, 0.1f).loss;
+    tape.backward(readers == 1 ? loss : add(tape, loss, sum(tape, scale(tape, y, 0.125))));
+    return weight.sink()->gradient.to_host();
+  };
+  for (const int readers : {1, 2}) {
+    EXPECT_LT(distance(gradient(DType::kBf16, readers), gradient(DType::kReal, readers)), 0x1p-7)
+        << readers;
+  }
+}
+
+TEST(MixedPrecision, WhatIsNotFiniteIsFound) {
+  Tape tape;
+  tape.set_check_finite(true);
+  const Variable x = Variable::leaf(Tensor::from(std::vector<real>{1, NAN}, {1, 2}));
+  EXPECT_THROW(relu(tape, x, {.type = DType::kBf16}), Error);
+}
+
+}  // namespace
+}  // namespace dragoman

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <numeric>
 #include <thread>
 
@@ -18,6 +19,7 @@
 #include "core/files.h"
 #include "core/hdf5.h"
 #include "core/log.h"
+#include "core/profile.h"
 #include "core/progress.h"
 
 namespace dragoman {
@@ -675,6 +677,49 @@ TEST_F(Hdf5, ClosesOnceAndMoves) {
   moved.close();
   EXPECT_THAT(hdf5::File::open(path_).read<float>("/a"), ElementsAre(1));
   EXPECT_THAT(names(), Not(IsEmpty()));
+}
+
+// Profiles ----------------------------------------------------------------------------------------
+
+TEST(Profile, SumsUpWhatWasMarked) {
+  Profile profile;
+  Profile::count(100);
+  Profile::mark("linear");
+  Profile::count(50);
+  Profile::mark("linear");
+  Profile::mark("linear", Profile::Pass::kBackward);
+  Profile::count(1000);
+  Profile::skip();
+  Profile::mark("add");
+  ASSERT_EQ(profile.events().size(), 4u);
+  for (size_t i = 1; i < 3; ++i) {
+    const Profile::Event &before = profile.events()[i - 1], &event = profile.events()[i];
+    EXPECT_DOUBLE_EQ(event.begin, before.begin + before.seconds) << "no time is left out";
+  }
+  double seconds = 0;
+  std::map<std::string, Profile::Line> lines;
+  for (const Profile::Line& line : profile.lines()) {
+    lines[line.name] = line;
+    if (lines.size() > 1) {
+      EXPECT_LE(line.seconds, seconds) << "longest first";
+    }
+    seconds = line.seconds;
+  }
+  EXPECT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines["linear"].calls, 2);
+  EXPECT_EQ(lines["linear"].flops, 150);
+  EXPECT_EQ(lines["linear, backward"].calls, 1);
+  EXPECT_EQ(lines["add"].flops, 0) << "skipped";
+  const std::string table = profile_table(profile.lines(), 2);
+  EXPECT_THAT(table, HasSubstr("linear, backward"));
+}
+
+TEST(Profile, CostsNothingAndKeepsNothingWhereThereIsNone) {
+  Profile::mark("linear");
+  Profile::count(1);
+  const Profile profile;
+  EXPECT_THAT(profile.events(), testing::IsEmpty());
+  EXPECT_THROW(Profile(), Error);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "op_harness.h"
 #include "ops/ops.h"
+#include "tensor/threads.h"
 
 namespace dragoman {
 namespace {

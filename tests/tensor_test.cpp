@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <numeric>
 
@@ -13,6 +16,7 @@
 #include "tensor/gemm.h"
 #include "tensor/launch.h"
 #include "tensor/tensor.h"
+#include "tensor/threads.h"
 
 // The address sanitizer would end the program where the allocator reports that memory is short.
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
@@ -192,6 +196,51 @@ TEST(Threads, AreSetAndRead) {
   set_thread_count(0);
   EXPECT_GE(thread_count(), 1);
   EXPECT_THROW(set_thread_count(-1), Error);
+}
+
+// Writes the files of control groups, and the list of those of a process.
+class ControlGroups : public testing::Test {
+ protected:
+  ControlGroups() {
+    std::string name = (std::filesystem::temp_directory_path() / "dragoman-XXXXXX").string();
+    root_ = ::mkdtemp(name.data());
+  }
+  ~ControlGroups() override { std::filesystem::remove_all(root_); }
+
+  void write(const std::string& path, const std::string& line) const {
+    std::filesystem::create_directories((root_ / path).parent_path());
+    std::ofstream(root_ / path) << line << '\n';
+  }
+  int processors(const std::string& groups) const {
+    write("self", groups);
+    return control_group_processors(root_, root_ / "self");
+  }
+
+  std::filesystem::path root_;
+};
+
+TEST_F(ControlGroups, WithoutALimitThereIsNone) {
+  EXPECT_EQ(control_group_processors(root_, root_ / "nowhere"), 0);
+  write("cpu.max", "max 100000");
+  EXPECT_EQ(processors("0::/"), 0);
+  write("cpu/cpu.cfs_quota_us", "-1");
+  write("cpu/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(processors("1:cpu:/"), 0);
+}
+
+TEST_F(ControlGroups, TheTightestOfAGroupAndItsParentsCounts) {
+  write("cpu.max", "max 100000");
+  write("a/cpu.max", "150000 100000");
+  write("a/b/cpu.max", "400000 100000");
+  EXPECT_EQ(processors("0::/a/b"), 2) << "one and a half, rounded up";
+  EXPECT_EQ(processors("0::/elsewhere"), 0);
+}
+
+TEST_F(ControlGroups, OfTheFirstVersionLieByController) {
+  write("cpu,cpuacct/box/cpu.cfs_quota_us", "300000");
+  write("cpu,cpuacct/box/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(processors("3:cpuset:/box\n4:cpu,cpuacct:/box\n0::/"), 3);
+  EXPECT_EQ(processors("3:cpuset:/box\n0::/"), 0);
 }
 
 // The matrix product ------------------------------------------------------------------------------

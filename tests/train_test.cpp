@@ -11,6 +11,7 @@
 
 #include "core/check.h"
 #include "ops/update.h"
+#include "tensor/threads.h"
 #include "train/average.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"

@@ -8,6 +8,8 @@
 #include <set>
 
 #include "core/check.h"
+#include "tensor/gemm.h"
+#include "tensor/threads.h"
 #include "train/evaluation.h"
 #include "train/run.h"
 #include "train/run_directory.h"
@@ -121,6 +123,39 @@ TEST_F(TrainerTest, EverySettingOfTheOptimisationHasAnEffect) {
     changed.push_back(change);
     EXPECT_NE(trained(changed), bases[base]) << change;
   }
+}
+
+TEST_F(TrainerTest, ThePrecisionIsThatOfTheProductsAndAutoTakesTheFasterOne) {
+  const auto full = trained({"training.precision=fp32"});
+  const auto automatic = trained({"training.precision=auto"});
+  if (has_bf16_products(Device{})) {
+    EXPECT_NE(trained({"training.precision=bf16"}), full);
+    EXPECT_EQ(trained({"training.precision=bf16"}), automatic);
+  } else {
+    EXPECT_EQ(automatic, full);
+    EXPECT_THAT(contents(directory_ / "trained/train.log"), HasSubstr("precision: fp32, since"));
+    EXPECT_THAT(error_of([&] { trained({"training.precision=bf16"}); }),
+                HasSubstr("training.precision: this processor has no bf16 products"));
+  }
+}
+
+TEST_F(TrainerTest, AProfileTellsWhereTheTimeOfSomeStepsGoes) {
+  run_training(config());
+  EXPECT_FALSE(std::filesystem::exists(run("trace.json")));
+  const std::filesystem::path profiled = directory_ / "profiled";
+  run_training(config({"training.profile=true", "output=" + profiled.string()}));
+  std::set<std::string> operations;
+  const auto trace = nlohmann::json::parse(contents(profiled / "trace.json"));
+  for (const auto& event : trace["traceEvents"]) {
+    EXPECT_EQ(event["ph"], "X");
+    EXPECT_GE(event["dur"], 0);
+    operations.insert(event["name"]);
+  }
+  for (const char* operation : {"linear", "linear, backward", "gru_cell", "attention, backward",
+                                "cross_entropy", "next batch", "optimizer"})
+    EXPECT_TRUE(operations.contains(operation)) << operation;
+  EXPECT_THAT(contents(profiled / "train.log"),
+              AllOf(HasSubstr("profile of the 2 steps before step 13"), HasSubstr("GFLOP/s")));
 }
 
 TEST_F(TrainerTest, AccumulatedBatchesMakeTheStepOfOneLargeBatch) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "tensor/device.h"
+#include "tensor/threads.h"
 
 namespace dragoman {
 namespace {

@@ -19,6 +19,7 @@
 #include "cli/translate.h"
 #include "core/check.h"
 #include "core/log.h"
+#include "tensor/threads.h"
 
 namespace dragoman {
 namespace {
@@ -86,6 +87,7 @@ int run(std::vector<std::string> arguments) {
 }  // namespace dragoman
 
 int main(int argc, char** argv) {
+  dragoman::wait_politely(argv);
   try {
     return dragoman::run({argv + 1, argv + argc});
   } catch (const dragoman::UsageError& error) {

@@ -18,6 +18,7 @@ struct TrainOptions {
   std::optional<std::string> output;
   std::optional<int> threads;
   bool debug_nan = false;
+  bool profile = false;
 };
 
 void train(const TrainOptions& options) {
@@ -25,6 +26,7 @@ void train(const TrainOptions& options) {
   if (options.output) config.output = *options.output;
   if (options.threads) config.training.threads = *options.threads;
   if (options.debug_nan) config.training.debug_nan = true;
+  if (options.profile) config.training.profile = true;
   run_training(config);
 }
 
@@ -60,6 +62,9 @@ void add_train(CLI::App& app) {
       ->type_name("N");
   verb->add_flag("--debug-nan", options->debug_nan,
                  "Look for the operation that made a NaN first (slower)");
+  verb->add_flag("--profile", options->profile,
+                 "Tell where the time of some steps goes, and write it to trace.json in the run "
+                 "directory, for a viewer such as https://ui.perfetto.dev");
   verb->callback([options] { train(*options); });
 }
 

@@ -228,6 +228,7 @@ struct TrainingConfig {
   int keep = 0;
   int samples = 3;
   bool debug_nan = false;
+  bool profile = false;
 
   template <class Visitor>
   void fields(Visitor& v) {
@@ -280,6 +281,7 @@ struct TrainingConfig {
     v("keep", keep, "numbered checkpoints kept besides best and last", at_least(0));
     v("samples", samples, "translations shown at a validation", at_least(0));
     v("debug_nan", debug_nan, "look for the operation that made a NaN first (slower)");
+    v("profile", profile, "tell where the time of some steps goes, and write it as trace.json");
   }
 };
 

@@ -22,10 +22,4 @@ std::string to_string(Device device);
 /// Copies `bytes` from one device's memory to another's (or its own).
 void copy_bytes(Device to, void* destination, Device from, const void* source, size_t bytes);
 
-/// The threads that the launchers use. At the start: OMP_NUM_THREADS if that is set, otherwise
-/// every processor that the process may run on.
-int thread_count();
-/// Sets that number; 0 is that of the start. Throws Error below 0.
-void set_thread_count(int threads);
-
 }  // namespace dragoman

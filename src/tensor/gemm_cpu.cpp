@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/profile.h"
 #include "tensor/gemm.h"
+#include "tensor/threads.h"
 
 namespace dragoman {
 namespace {

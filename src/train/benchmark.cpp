@@ -15,6 +15,7 @@
 #include "data/stream.h"
 #include "models/model.h"
 #include "tensor/gemm.h"
+#include "tensor/threads.h"
 #include "train/schedule.h"
 #include "train/updater.h"
 

@@ -9,6 +9,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "core/profile.h"
+#include "tensor/threads.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/limits.h"
@@ -144,7 +145,8 @@ std::vector<std::string> conflicts(const Config& before, const Config& now) {
                                 "training.log_every",
                                 "training.keep",
                                 "training.samples",
-                                "training.debug_nan"};
+                                "training.debug_nan",
+                                "training.profile"};
   const TrainingConfig& training = now.training;
   const bool steps_shape_schedule =
       (training.schedule == "linear" || training.schedule == "cosine") &&

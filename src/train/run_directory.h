@@ -5,6 +5,7 @@
 //     log.jsonl            the same for machines, one object a line
 //     validation.tsv       one line a validation
 //     validation/          its translations: step-<N>.<language>
+//     trace.json           with training.profile: where the time of some steps went
 //     last.h5, best.h5     checkpoints; with training.keep also step-<N>.h5
 //     test.json, test/     scores and translations of the test corpora by best.h5
 //     vocabulary-*.h5, dataset-*.h5   the prepared corpus, unless data.cache says where else
@@ -40,6 +41,7 @@ class RunDirectory {
   }
   std::filesystem::path config() const { return path_ / "config.yaml"; }
   std::filesystem::path train_log() const { return path_ / "train.log"; }
+  std::filesystem::path trace() const { return path_ / "trace.json"; }
   std::filesystem::path test_scores() const { return path_ / "test.json"; }
 
   /// Opens log.jsonl and validation.tsv for a run at `step`: what they tell of later steps, which a

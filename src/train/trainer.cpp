@@ -5,10 +5,18 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/files.h"
 #include "core/log.h"
 #include "train/limits.h"
 
 namespace dragoman {
+namespace {
+
+// Steps of a session before those that are profiled, which warm it up, and the profiled ones.
+constexpr int64_t kStepsBeforeProfile = 10;
+constexpr int64_t kProfiledSteps = 10;
+
+}  // namespace
 
 Trainer::Trainer(const Config& config, const TrainingData& data, RunDirectory& directory)
     : config_(config),
@@ -47,6 +55,7 @@ std::optional<std::string> Trainer::train(const StopRequested& stop) {
   const TrainingConfig& training = config_.training;
   directory_.open_logs(state_.step);
   lap_begin_ = Clock::now();
+  first_step_ = state_.step;
   stream_.emplace(data_.dataset, data_.vocabularies,
                   BatchOptions{.batch_tokens = training.batch_tokens,
                                .seed = static_cast<uint64_t>(config_.seed),
@@ -63,10 +72,14 @@ std::optional<std::string> Trainer::train(const StopRequested& stop) {
     const bool validated = state_.latest.step == state_.step;
     if (unsaved_ && (leaves || validated || state_.step % training.save_every == 0)) save();
     if (leaves) {
+      finish_profile();
       progress_.finish();
       return validated && !reason.empty() ? std::optional(reason) : std::nullopt;
     }
+    const int64_t done = state_.step - first_step_;
+    if (training.profile && done == kStepsBeforeProfile) profile_.emplace();
     step();
+    if (done + 1 == kStepsBeforeProfile + kProfiledSteps) finish_profile();
     if (state_.step % training.log_every == 0) log_steps();
     show_progress();
   }
@@ -171,6 +184,15 @@ void Trainer::log_steps() {
   entry.update(state_.window.json(rate));
   directory_.log(entry);
   state_.window = {};
+}
+
+void Trainer::finish_profile() {
+  if (!profile_) return;
+  const int64_t steps = state_.step - first_step_ - kStepsBeforeProfile;
+  write_atomically(directory_.trace(), profile_->chrome_trace());
+  log::info("profile of the {} steps before step {}, a step, with what was done between them:\n{}",
+            steps, state_.step + 1, profile_table(profile_->lines(), steps));
+  profile_.reset();
 }
 
 void Trainer::show_progress() {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "config/config.h"
+#include "core/profile.h"
 #include "core/progress.h"
 #include "data/prepare.h"
 #include "data/stream.h"
@@ -47,6 +48,7 @@ class Trainer {
   void save();
   void save_to(const std::filesystem::path& path) const;
   void log_steps();
+  void finish_profile();
   void show_progress();
   void show_samples(const std::vector<std::string>& hypotheses) const;
   double learning_rate(int64_t step) const;
@@ -66,6 +68,8 @@ class Trainer {
   int64_t saved_step_ = 0;
   bool unsaved_ = true;
   Clock::time_point lap_begin_;
+  int64_t first_step_ = 0;  // of this session
+  std::optional<Profile> profile_;
   Progress progress_;
 };
 

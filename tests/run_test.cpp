@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "train_fixture.h"
@@ -278,6 +279,54 @@ TEST_F(RunTest, InspectShowsWhatAFileHolds) {
   }
   EXPECT_EQ(dragoman("inspect " + run("config.yaml").string()), 1);
   EXPECT_THAT(output_, HasSubstr("not an HDF5 file"));
+}
+
+TEST_F(RunTest, BenchMeasuresTrainingAndLeavesNothingBehind) {
+  const std::string bench = "bench train " + (directory_ / "tiny.yaml").string() +
+                            " --steps 3 --passes 2 --set data.cache= ";
+  const auto json_of = [&](const std::string& options) {
+    EXPECT_EQ(dragoman(bench + options + " --json 2> /dev/null"), 0);
+    return nlohmann::json::parse(output_);
+  };
+  const std::string batches = (directory_ / "batches.jsonl").string();
+  const auto result = json_of("--batches " + batches);
+  for (const char* key : {"target_tokens_per_second", "gflops", "ceiling_gflops",
+                          "ceiling_fraction", "peak_memory_bytes", "gflop_per_step"})
+    EXPECT_GT(result[key].get<double>(), 0) << key;
+  std::set<std::string> operations;
+  double gflop = 0;
+  for (const auto& line : result["operations"]) {
+    operations.insert(line["operation"]);
+    gflop += line["gflop_per_step"].get<double>();
+  }
+  EXPECT_TRUE(operations.contains("linear, backward"));
+  EXPECT_TRUE(operations.contains("optimizer"));
+  EXPECT_NEAR(gflop, result["gflop_per_step"], 1e-6 * gflop) << "the table tells all";
+  EXPECT_FALSE(std::filesystem::exists(run("")));
+
+  // The batches are those of training, and as large as it was told.
+  const std::vector<std::string> lines = lines_of(batches);
+  ASSERT_EQ(lines.size(), 3u);
+  size_t tokens = 0;
+  const auto batch = nlohmann::json::parse(lines[0]);
+  for (const auto& sentence : batch["target_output"]) tokens += sentence.size();
+  EXPECT_LE(tokens, 90u);
+  EXPECT_GT(tokens, 60u);
+
+  // Random sentences need no text, and have the length that was asked for.
+  EXPECT_GT(json_of("--length 7 --set data.directory=/nowhere --batches " +
+                    batches)["target_tokens_per_second"],
+            0);
+  for (const std::string& line : lines_of(batches)) {
+    for (const auto& sentence : nlohmann::json::parse(line)["source"])
+      EXPECT_EQ(sentence.size(), 8);
+  }
+
+  EXPECT_EQ(dragoman(bench), 0);
+  EXPECT_THAT(output_, AllOf(HasSubstr("target tokens/s"), HasSubstr("of the ceiling"),
+                             HasSubstr("GFLOP/s"), HasSubstr("peak memory")));
+  EXPECT_EQ(dragoman("bench"), 2);
+  EXPECT_EQ(dragoman(bench + "--steps 0"), 2);
 }
 
 }  // namespace

@@ -1,0 +1,236 @@
+"""Trains the architecture of a Dragoman configuration in PyTorch and prints how fast it is.
+
+    dragoman bench train CONFIG --batches batches.jsonl
+    python3 pytorch_training.py CONFIG batches.jsonl [--precision bf16] [--compile]
+
+The models are built from PyTorch's own modules as its tutorials and best-practice pages advise: batched
+matrices padded to the longest sentence, scaled_dot_product_attention, nn.GRU over packed sequences, fused
+Adam. The batches are those that Dragoman trained on, the sentences of each about equally long. Prints one
+JSON object. Only what the configurations in configs/ ask for is there; anything else is refused.
+"""
+
+import argparse
+import json
+import math
+import resource
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+import yaml
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+PAD = -1
+
+
+def sinusoids(length, dim):
+    half = dim // 2
+    angles = torch.arange(length)[:, None] / 10000 ** (torch.arange(half)[None] / half)
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+class Attention(nn.Module):
+    """Multi-head attention of x to itself (memory is None) or to a memory."""
+
+    def __init__(self, dim, heads, memory_dim=None):
+        super().__init__()
+        self.heads, self.cross = heads, memory_dim is not None
+        if self.cross:
+            self.query, self.key_value = nn.Linear(dim, dim), nn.Linear(memory_dim, 2 * dim)
+        else:
+            self.query_key_value = nn.Linear(dim, 3 * dim)
+        self.output = nn.Linear(dim, dim)
+
+    def split(self, x):
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def forward(self, x, memory=None, mask=None, causal=False):
+        if self.cross:
+            q, (k, v) = self.query(x), self.key_value(memory).chunk(2, -1)
+        else:
+            q, k, v = self.query_key_value(x).chunk(3, -1)
+        y = F.scaled_dot_product_attention(
+            self.split(q), self.split(k), self.split(v), attn_mask=mask, is_causal=causal
+        )
+        return self.output(y.transpose(1, 2).flatten(2))
+
+
+class Layer(nn.Module):
+    def __init__(self, c, memory_dim=None):
+        super().__init__()
+        dim = c["dim"]
+        self.drop = nn.Dropout(c["dropout"])
+        self.self_norm, self.self_attention = nn.LayerNorm(dim), Attention(dim, c["heads"])
+        if memory_dim:
+            self.cross_norm = nn.LayerNorm(dim)
+            self.cross_attention = Attention(dim, c["heads"], memory_dim)
+        self.ffn_norm = nn.LayerNorm(dim)
+        self.ffn = nn.Sequential(nn.Linear(dim, c["ffn_dim"]), nn.ReLU(), nn.Linear(c["ffn_dim"], dim))
+
+    def forward(self, x, mask=None, causal=False, memory=None, memory_mask=None):
+        x = x + self.drop(self.self_attention(self.self_norm(x), mask=mask, causal=causal))
+        if memory is not None:
+            x = x + self.drop(self.cross_attention(self.cross_norm(x), memory, memory_mask))
+        return x + self.drop(self.ffn(self.ffn_norm(x)))
+
+
+class Stack(nn.Module):
+    def __init__(self, c, memory_dim=None):
+        super().__init__()
+        self.layers = nn.ModuleList(Layer(c, memory_dim) for _ in range(c["layers"]))
+        self.norm, self.drop = nn.LayerNorm(c["dim"]), nn.Dropout(c["embedding_dropout"])
+        self.register_buffer("positions", sinusoids(4096, c["dim"]), persistent=False)
+
+    def forward(self, x, **arguments):
+        x = self.drop(x + self.positions[: x.shape[1]])
+        for layer in self.layers:
+            x = layer(x, **arguments)
+        return self.norm(x)
+
+
+class Transformer(nn.Module):
+    def __init__(self, c, vocabulary):
+        super().__init__()
+        self.scale = math.sqrt(c["encoder"]["dim"])
+        self.embedding = nn.Embedding(vocabulary, c["encoder"]["dim"])
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+        self.encoder, self.decoder = Stack(c["encoder"]), Stack(c["decoder"], c["encoder"]["dim"])
+
+    def forward(self, source, lengths, target):
+        # Sentences of one length need no mask, and the kernels are faster without one.
+        mask = None
+        if source.min() == PAD:
+            mask = (source != PAD)[:, None, None]
+        embed = lambda ids: self.embedding(ids.clamp(min=0)) * self.scale
+        memory = self.encoder(embed(source), mask=mask)
+        # Padding stands at the end of the target, where a causal mask hides it.
+        x = self.decoder(embed(target), causal=True, memory=memory, memory_mask=mask)
+        return F.linear(x, self.embedding.weight, self.bias)
+
+
+class Bahdanau(nn.Module):
+    """A bidirectional GRU encoder; a GRU decoder with additive attention, and a maxout readout."""
+
+    def __init__(self, c, vocabulary):
+        super().__init__()
+        e, d = c["encoder"], c["decoder"]
+        memory = 2 * e["dim"]
+        self.scale = math.sqrt(e["embedding_dim"])
+        self.embedding = nn.Embedding(vocabulary, e["embedding_dim"])
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+        self.embedding_drop = nn.Dropout(e["embedding_dropout"])
+        self.drop = nn.Dropout(d["dropout"])
+        self.encoder = nn.GRU(e["embedding_dim"], e["dim"], batch_first=True, bidirectional=True)
+        self.bridge = nn.Linear(memory, d["dim"])
+        self.cell = nn.GRUCell(d["embedding_dim"] + memory, d["dim"])
+        self.query, self.key = nn.Linear(d["dim"], d["attention_dim"]), nn.Linear(memory, d["attention_dim"])
+        self.energy = nn.Linear(d["attention_dim"], 1, bias=False)
+        self.readout = nn.Linear(d["dim"] + d["embedding_dim"] + memory, 2 * d["readout_dim"])
+
+    def forward(self, source, lengths, target):
+        embed = lambda ids: self.embedding_drop(self.embedding(ids.clamp(min=0)) * self.scale)
+        packed = pack_padded_sequence(embed(source), lengths, batch_first=True, enforce_sorted=False)
+        states, last = self.encoder(packed)
+        memory, _ = pad_packed_sequence(states, batch_first=True)
+        memory = self.drop(memory)
+        mask = (source == PAD) if source.min() == PAD else None
+        keys = self.key(memory)
+        hidden = torch.tanh(self.bridge(last.transpose(0, 1).flatten(1)))
+        inputs = embed(target)
+        hiddens, contexts = [], []
+        for step in inputs.unbind(1):
+            energy = self.energy(torch.tanh(self.query(hidden)[:, None] + keys)).squeeze(-1)
+            if mask is not None:
+                energy = energy.masked_fill(mask, -math.inf)
+            context = torch.bmm(energy.softmax(-1)[:, None].to(memory.dtype), memory).squeeze(1)
+            hidden = self.cell(torch.cat([step, context], -1), hidden)
+            hiddens.append(hidden)
+            contexts.append(context)
+        states = torch.cat([torch.stack(hiddens, 1), inputs, torch.stack(contexts, 1)], -1)
+        x = self.readout(states).unflatten(-1, (-1, 2)).amax(-1)
+        return F.linear(self.drop(x), self.embedding.weight, self.bias)
+
+
+DEFAULTS = {"dropout": 0.1, "embedding_dropout": 0.1, "heads": 4, "attention_dim": 256, "readout_dim": 256}
+
+
+def build(model, vocabulary):
+    c = {side: DEFAULTS | model[side] for side in ("encoder", "decoder")}
+    kinds = c["encoder"]["type"], c["decoder"]["type"]
+    if kinds == ("transformer", "transformer"):
+        return Transformer(c, vocabulary)
+    if kinds == ("gru", "gru") and c["decoder"]["attention"] == "additive":
+        return Bahdanau(c, vocabulary)
+    raise SystemExit(f"pytorch_training.py: no model for {kinds}")
+
+
+def padded(sentences):
+    return nn.utils.rnn.pad_sequence([torch.tensor(s) for s in sentences], True, PAD)
+
+
+def read(path):
+    for line in open(path):
+        batch = json.loads(line)
+        lengths = torch.tensor([len(s) for s in batch["source"]])
+        yield padded(batch["source"]), lengths, padded(batch["target_input"]), padded(batch["target_output"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("config")
+    parser.add_argument("batches")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--passes", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    torch.manual_seed(1)
+    config = yaml.safe_load(open(arguments.config))
+    batches = list(read(arguments.batches))
+    model = build(config["model"], config["vocabulary"]["size"])
+    smoothing = config["training"].get("label_smoothing", 0.1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-9, fused=True)
+
+    def loss_of(source, lengths, target_input, target_output):
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16"):
+            logits = model(source, lengths, target_input)
+            return F.cross_entropy(
+                logits.flatten(0, 1), target_output.flatten(), ignore_index=PAD, label_smoothing=smoothing
+            )
+
+    if arguments.compile:
+        loss_of = torch.compile(loss_of, dynamic=True)
+
+    def run_pass():
+        begin = time.perf_counter()
+        for batch in batches:
+            loss = loss_of(*batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+        return time.perf_counter() - begin
+
+    run_pass()
+    seconds = statistics.median(run_pass() for _ in range(arguments.passes))
+    tokens = sum(int((output != PAD).sum()) for *_, output in batches)
+    print(
+        json.dumps(
+            {
+                "target_tokens_per_second": tokens / seconds,
+                "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "parameters": sum(p.numel() for p in model.parameters()),
+                "precision": arguments.precision,
+                "compile": arguments.compile,
+                "threads": torch.get_num_threads(),
+                "version": torch.__version__,
+            }
+        )
+    )
+
+
+main()

@@ -8,6 +8,7 @@
 
 #include "core/rng.h"
 #include "ops/ops.h"
+#include "tensor/gemm.h"
 
 namespace dragoman {
 namespace {
@@ -102,11 +103,16 @@ Outcome run(const Writer& writer, DType products, bool low_weight) {
           value.sink()->gradient.to_host(), bias.sink()->gradient.to_host()};
 }
 
+#define NEEDS_BF16_PRODUCTS()       \
+  if (!has_bf16_products(Device{})) \
+  GTEST_SKIP() << "this processor multiplies no bf16 numbers, and training makes none"
+
 class WrittenForProducts : public testing::TestWithParam<size_t> {};
 INSTANTIATE_TEST_SUITE_P(, WrittenForProducts, testing::Range(size_t{0}, writers().size()),
                          [](const auto& number) { return writers()[number.param].name; });
 
 TEST_P(WrittenForProducts, IsThatOfFloatButForTheRoundingOfWhatProductsRead) {
+  NEEDS_BF16_PRODUCTS();
   const Writer writer = writers()[GetParam()];
   const Outcome full = run(writer, DType::kReal, false);
   for (const bool low_weight : {false, true}) {
@@ -122,6 +128,7 @@ TEST_P(WrittenForProducts, IsThatOfFloatButForTheRoundingOfWhatProductsRead) {
 }
 
 TEST(MixedPrecision, ProductsReadTheCopyOfAWeight) {
+  NEEDS_BF16_PRODUCTS();
   Tape tape;
   tape.set_products(DType::kBf16);
   const Variable x(normal_numbers({4, 8}, 1));
@@ -133,6 +140,7 @@ TEST(MixedPrecision, ProductsReadTheCopyOfAWeight) {
 }
 
 TEST(MixedPrecision, OperationsThatFeedAProductWriteItsGradientAsBf16) {
+  NEEDS_BF16_PRODUCTS();
   // dropout and cross_entropy stand behind a product; its gradient can also come in parts.
   const auto gradient = [](DType products, bool two_readers) {
     Tape tape;
@@ -153,6 +161,7 @@ TEST(MixedPrecision, OperationsThatFeedAProductWriteItsGradientAsBf16) {
 }
 
 TEST(MixedPrecision, CrossEntropyOfAProduct) {
+  NEEDS_BF16_PRODUCTS();
   const auto gradient = [](DType products, int readers) {
     Tape tape;
     tape.set_products(products);

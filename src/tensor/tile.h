@@ -9,9 +9,18 @@
 
 namespace dragoman::tile {
 
-/// A vector register's worth of numbers, which the compiler splits where registers are smaller.
-using Vector = real __attribute__((vector_size(64)));
-inline constexpr int64_t kLanes = 64 / sizeof(real);
+// Bytes of a vector register of the processor that is compiled for.
+#if defined(__AVX512F__)
+#define DRAGOMAN_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define DRAGOMAN_VECTOR_BYTES 32
+#else
+#define DRAGOMAN_VECTOR_BYTES 16
+#endif
+
+/// A vector register's worth of numbers.
+using Vector = real __attribute__((vector_size(DRAGOMAN_VECTOR_BYTES)));
+inline constexpr int64_t kLanes = DRAGOMAN_VECTOR_BYTES / sizeof(real);
 
 /// The multiple of kLanes that is n or next above it.
 constexpr int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
@@ -25,7 +34,11 @@ struct Strided {
 
 namespace detail {
 
-using Unaligned = real __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
+using Unaligned =
+    real __attribute__((vector_size(DRAGOMAN_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+// Which element goes where in a shuffle.
+using Mask = std::conditional_t<sizeof(real) == 4, int32_t, int64_t> __attribute__((
+    vector_size(DRAGOMAN_VECTOR_BYTES)));
 
 inline Vector load(const real* from) { return *reinterpret_cast<const Unaligned*>(from); }
 inline void store(real* to, Vector x) { *reinterpret_cast<Unaligned*>(to) = x; }
@@ -42,8 +55,6 @@ inline void store(real* to, Vector x, int64_t count) {
 // The rows of a square become its columns: dealing the first and the second half of the rows out in
 // turn, as often as the number of rows can be halved.
 inline void transpose(Vector (&x)[kLanes]) {
-  using Mask =
-      std::conditional_t<sizeof(real) == 4, int32_t, int64_t> __attribute__((vector_size(64)));
   Mask low, high;
   for (int64_t i = 0; i < kLanes; ++i) {
     low[i] = static_cast<int>(i / 2 + i % 2 * kLanes);
@@ -102,7 +113,9 @@ inline void block(int64_t k, Strided a, const real* b, int64_t ldb, real* c, int
 template <int kVectors, bool kPartial = false>
 inline void columns(int64_t m, int64_t k, Strided a, const real* b, int64_t ldb, real* c,
                     int64_t ldc, bool accumulate, int64_t last = kLanes) {
-  constexpr int kMostRows = 8;  // with 2 vectors of each: 16 sums, enough to hide the latency
+  // With 2 vectors of each 16 sums, enough to hide the latency; half of that where there are half
+  // as many registers.
+  constexpr int kMostRows = DRAGOMAN_VECTOR_BYTES == 64 ? 8 : 4;
   int64_t i = 0;
   const auto go = [&]<int kRows>() {
     for (; i + kRows <= m; i += kRows) {
@@ -118,8 +131,6 @@ inline void columns(int64_t m, int64_t k, Strided a, const real* b, int64_t ldb,
 // f applied to the halves of x, of their result, and so on.
 template <class F>
 inline real reduce(Vector x, F f) {
-  using Mask =
-      std::conditional_t<sizeof(real) == 4, int32_t, int64_t> __attribute__((vector_size(64)));
 #pragma GCC unroll 4
   for (int64_t half = kLanes / 2; half > 0; half /= 2) {
     Mask other;

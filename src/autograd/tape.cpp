@@ -10,6 +10,18 @@
 #include "tensor/launch.h"
 
 namespace dragoman {
+namespace {
+
+template <class T>
+struct WriteEach {
+  GradientWriter to;
+  const T* from;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { to(i, from[i]); }
+};
+template <class T>
+WriteEach(GradientWriter, const T*) -> WriteEach<T>;
+
+}  // namespace
 
 GradientWriter Variable::gradient() const {
   if (!sink_) return {};
@@ -36,8 +48,7 @@ void Variable::add_gradient(Tensor gradient) const {
   }
   const GradientWriter to = this->gradient();
   visit(gradient, [&](const auto* from) {
-    launch::map(gradient.device(), gradient.size(),
-                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to(i, from[i]); });
+    launch::map(gradient.device(), gradient.size(), WriteEach{to, from});
   });
 }
 

@@ -179,9 +179,16 @@ class NoGrad {
   bool before_;
 };
 
+/// Like GradientWriter, for a fresh gradient of bf16.
+struct Bf16Writer {
+  Bf16* data;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real value) const { data[i] = value; }
+};
+
 /// Calls write(to), which must give every element of x's gradient by to(i, value) once. Unlike
 /// Variable::gradient, it writes in the type that is preferred where x has no gradient yet. Does
-/// nothing if none is wanted.
+/// nothing if none is wanted. What `write` launches must be a named functor: CUDA takes no lambda
+/// of a device inside a generic one.
 template <class F>
 void write_gradient(const Variable& x, F write) {
   if (!x.needs_gradient()) return;
@@ -189,8 +196,7 @@ void write_gradient(const Variable& x, F write) {
   if (sink.preferred == DType::kBf16 && !sink.written && !sink.gradient.defined()) {
     sink.gradient = Tensor::empty(sink.shape, DType::kBf16, sink.device);
     sink.written = true;
-    Bf16* const data = sink.gradient.data<Bf16>();
-    write([=] DRAGOMAN_HOST_DEVICE(int64_t i, real value) { data[i] = value; });
+    write(Bf16Writer{sink.gradient.data<Bf16>()});
   } else {
     write(x.gradient());
   }

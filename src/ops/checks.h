@@ -55,12 +55,16 @@ class Mask {
     if (drops_) key_ = tape.next_random_key();
   }
 
+  /// False where every factor is 1.
+  bool drops() const { return drops_; }
+
   /// f(i, factor) for i in [0, n), in any order.
   template <class F>
   void map(Device device, int64_t n, F f) const {
     if (drops_) {
+      const Dropout dropout = dropout_;
       launch::map_random(device, n, key_,
-                         [f, dropout = dropout_] DRAGOMAN_HOST_DEVICE(int64_t i, uint32_t word) {
+                         [f, dropout] DRAGOMAN_HOST_DEVICE(int64_t i, uint32_t word) {
                            f(i, dropout.factor(word));
                          });
     } else {

@@ -8,23 +8,37 @@
 namespace dragoman {
 namespace {
 
+// What a unary operation launches: its result has the type T, its gradient goes to a writer W.
+template <class F, class T>
+struct UnaryForward {
+  const real* in;
+  T* out;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real factor) const {
+    out[i] = factor * F::f(in[i]);
+  }
+};
+template <class F, class T, class W>
+struct UnaryBackward {
+  const T* kept;
+  const real* d;
+  W dx;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real factor) const {
+    dx(i, d[i] * factor * F::df(kept[i]));
+  }
+};
+
 template <class F>
 Variable unary(Tape& tape, std::string_view name, const Variable& x, const Finish& finish) {
   const Mask mask(tape, name, finish.dropout);
   Tensor y = Tensor::empty(x.shape(), finish.type, x.value().device());
-  visit(y, [&](auto* out) {
-    const auto in = x.data();
-    mask.map(y.device(), y.size(),
-             [=] DRAGOMAN_HOST_DEVICE(int64_t i, real factor) { out[i] = factor * F::f(in[i]); });
+  visit(y, [&]<class T>(T* out) {
+    mask.map(y.device(), y.size(), UnaryForward<F, T>{x.data(), out});
   });
   const Tensor kept = F::kKeepsResult ? y : x.value();
   return tape.record(name, y, {x}, [=, x = x.gradient_only()](Tensor& dy) {
-    write_gradient(x, [&](auto dx) {
-      visit(kept, [&](const auto* from) {
-        const auto d = dy.data();
-        mask.map(dy.device(), dy.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i, real factor) {
-          dx(i, d[i] * factor * F::df(from[i]));
-        });
+    write_gradient(x, [&]<class W>(W dx) {
+      visit(kept, [&]<class T>(T* from) {
+        mask.map(dy.device(), dy.size(), UnaryBackward<F, T, W>{from, dy.data(), dx});
       });
     });
   });
@@ -75,6 +89,38 @@ struct Tanh {
 };
 
 // The gated units: Gate is the functor of the gate's activation.
+template <class Gate, class T>
+struct GatedForward {
+  Mask mask;
+  const real* in;
+  T* out;
+  int64_t d;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const real* value = in + row * 2 * d;
+    T* to = out + row * d;
+    mask.row(lane, row, d, [=, width = d](int64_t c, real factor) {
+      to[c] = factor * value[c] * Gate::f(value[width + c]);
+    });
+  }
+};
+template <class Gate, class W>
+struct GatedBackward {
+  Mask mask;
+  const real* in;
+  const real* d_out;
+  W dx;
+  int64_t d;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const real* value = in + row * 2 * d;
+    const real* e = d_out + row * d;
+    mask.row(lane, row, d, [=, write = dx, width = d](int64_t c, real factor) {
+      const real gate = value[width + c], g = factor * e[c];
+      write(row * 2 * width + c, g * Gate::f(gate));
+      write(row * 2 * width + width + c, g * value[c] * Gate::df(gate));
+    });
+  }
+};
+
 template <class Gate>
 Variable gated(Tape& tape, std::string_view name, const Variable& x, const Finish& finish) {
   check(x.columns() % 2 == 0, "{}: values and gates need an even number of columns, not {}", name,
@@ -82,30 +128,23 @@ Variable gated(Tape& tape, std::string_view name, const Variable& x, const Finis
   const Mask mask(tape, name, finish.dropout);
   const int64_t n = x.rows(), d = x.columns() / 2;
   Tensor y = Tensor::empty({n, d}, finish.type, x.value().device());
-  visit(y, [&](auto* out) {
-    const auto in = x.data();
-    launch::rows(y.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-      const real* value = in + row * 2 * d;
-      mask.row(lane, row, d, [=](int64_t c, real factor) {
-        out[row * d + c] = factor * value[c] * Gate::f(value[d + c]);
-      });
-    });
+  visit(y, [&]<class T>(T* out) {
+    launch::rows(y.device(), n, d, GatedForward<Gate, T>{mask, x.data(), out, d});
   });
   return tape.record(name, y, {x}, [=](Tensor& dy) {
-    write_gradient(x, [&](auto dx) {
-      const auto in = x.data();
-      const auto d_out = dy.data();
-      launch::rows(dy.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-        const real* value = in + row * 2 * d;
-        mask.row(lane, row, d, [=](int64_t c, real factor) {
-          const real gate = value[d + c], g = factor * d_out[row * d + c];
-          dx(row * 2 * d + c, g * Gate::f(gate));
-          dx(row * 2 * d + d + c, g * value[c] * Gate::df(gate));
-        });
-      });
+    write_gradient(x, [&]<class W>(W dx) {
+      launch::rows(dy.device(), n, d, GatedBackward<Gate, W>{mask, x.data(), dy.data(), dx, d});
     });
   });
 }
+
+// The gradient of dropout.
+template <class W>
+struct Scaled {
+  const real* d;
+  W dx;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real factor) const { dx(i, d[i] * factor); }
+};
 
 }  // namespace
 
@@ -281,10 +320,8 @@ Variable maxout(Tape& tape, const Variable& x) {
 }
 
 Variable dropout(Tape& tape, const Variable& x, real probability) {
-  check(probability >= 0 && probability < 1, "dropout: the probability {} is not in [0, 1)",
-        probability);
-  if (!tape.training() || probability == 0) return x;
   const Mask mask(tape, "dropout", probability);
+  if (!mask.drops()) return x;
   Tensor y = empty_like(x.value());
   {
     const auto in = x.data();
@@ -293,10 +330,8 @@ Variable dropout(Tape& tape, const Variable& x, real probability) {
              [=] DRAGOMAN_HOST_DEVICE(int64_t i, real factor) { out[i] = in[i] * factor; });
   }
   return tape.record("dropout", y, {x}, [=, x = x.gradient_only()](Tensor& dy) {
-    write_gradient(x, [&](auto dx) {
-      const auto d = dy.data();
-      mask.map(dy.device(), dy.size(),
-               [=] DRAGOMAN_HOST_DEVICE(int64_t i, real factor) { dx(i, d[i] * factor); });
+    write_gradient(x, [&]<class W>(W dx) {
+      mask.map(dy.device(), dy.size(), Scaled<W>{dy.data(), dx});
     });
   });
 }

@@ -54,6 +54,26 @@ void product_gradients(const Tensor& dy, const Variable& a, const Tensor& a_valu
   }
 }
 
+template <class From>
+struct Read {
+  const From* from;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
+    return from[row * columns + c];
+  }
+};
+template <class From, class To>
+struct ReadAndConvert {
+  const From* from;
+  To* to;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
+    const real value = from[row * columns + c];
+    to[row * columns + c] = value;
+    return value;
+  }
+};
+
 // dy as the products read it; the gradient of the bias, the sums of its columns, is made in the
 // same pass.
 Tensor convert_and_sum(const Tensor& dy, DType type, const Variable& bias) {
@@ -61,24 +81,13 @@ Tensor convert_and_sum(const Tensor& dy, DType type, const Variable& bias) {
   if (!to) return convert(dy, type);
   const int64_t columns = dy.columns();
   const Tensor converted = dy.dtype() == type ? dy : Tensor::empty(dy.shape(), type, dy.device());
-  visit(dy, [&](const auto* d) {
-    const auto sum = [&](auto f) {
-      launch::sum_rows(dy.device(), dy.rows(), columns,
-                       launch::ColumnSums{to.data(), to.accumulate(), f});
-    };
-    if (dy.dtype() == type) {
-      sum([=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) -> real {
-        return d[row * columns + c];
-      });
-    } else {
-      visit(converted, [&](auto* out) {
-        sum([=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) -> real {
-          const real value = d[row * columns + c];
-          out[row * columns + c] = value;
-          return value;
-        });
-      });
-    }
+  const auto sum = [&](auto f) {
+    launch::sum_rows(dy.device(), dy.rows(), columns,
+                     launch::ColumnSums{to.data(), to.accumulate(), f});
+  };
+  visit(dy, [&]<class From>(From* d) {
+    if (dy.dtype() == type) return sum(Read<From>{d, columns});
+    visit(converted, [&]<class To>(To* out) { sum(ReadAndConvert<From, To>{d, out, columns}); });
   });
   return converted;
 }

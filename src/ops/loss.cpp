@@ -9,6 +9,31 @@
 #include "tensor/launch.h"
 
 namespace dragoman {
+namespace {
+
+// The gradient of a row of logits, which may take their place.
+template <class T>
+struct LossGradient {
+  const real* logits;
+  const int32_t* targets;
+  const real* log_totals;
+  const real* d_loss;
+  T* out;
+  int64_t classes;
+  real uniform, smoothing;
+
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const real* v = logits + row * classes;
+    T* to = out + row * classes;
+    const int64_t target = targets[row];
+    const real log_total = log_totals[row], factor = d_loss[0], spread = uniform;
+    const real at_target = factor * (exp_of(v[target] - log_total) - spread - (1 - smoothing));
+    lane.each(classes, [=](int64_t c) { to[c] = factor * (exp_of(v[c] - log_total) - spread); });
+    lane.each(1, [=](int64_t) { to[target] = at_target; });
+  }
+};
+
+}  // namespace
 
 CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, real smoothing) {
   check(smoothing >= 0 && smoothing < 1, "cross_entropy: the smoothing {} is not in [0, 1)",
@@ -50,20 +75,10 @@ CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, r
     Sink& sink = *logits.sink();
     const bool in_place = sink.preferred == DType::kReal;
     Tensor gradient = in_place ? logits.value() : Tensor::empty(sink.shape, sink.preferred, device);
-    const auto v = logits.data();
-    const auto ids = targets.data<int32_t>();
-    const auto saved = log_totals.data();
-    const auto d = d_loss.data();
-    visit(gradient, [&](auto* to) {
-      launch::rows(device, n, classes, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-        const int64_t begin = row * classes, target = begin + ids[row];
-        const real log_total = saved[row], factor = d[0];
-        const real at_target = factor * (exp_of(v[target] - log_total) - uniform - (1 - smoothing));
-        lane.each(classes, [=](int64_t c) {
-          to[begin + c] = factor * (exp_of(v[begin + c] - log_total) - uniform);
-        });
-        lane.each(1, [=](int64_t) { to[target] = at_target; });
-      });
+    visit(gradient, [&]<class T>(T* to) {
+      launch::rows(device, n, classes,
+                   LossGradient<T>{logits.data(), targets.data<int32_t>(), log_totals.data(),
+                                   d_loss.data(), to, classes, uniform, smoothing});
     });
     if (sink.written) {
       logits.add_gradient(gradient);

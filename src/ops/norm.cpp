@@ -30,36 +30,68 @@ struct Normalised {
   Tensor statistics;
 };
 
-// Normalises the rows of x; before(lane, row) is what happens to a row first.
+// What happens to a row before it is normalised: nothing, or it is made, as a sum with dropout.
+struct AsItIs {
+  DRAGOMAN_HOST_DEVICE void operator()(Lane, int64_t) const {}
+};
+struct AddRow {
+  Mask mask;
+  const real* x;
+  const real* added;
+  real* sum;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const real* p = x + row * columns;
+    const real* q = added + row * columns;
+    real* s = sum + row * columns;
+    mask.row(lane, row, columns, [=](int64_t c, real factor) { s[c] = p[c] + factor * q[c]; });
+  }
+};
+
+// Normalises a row of `in`, into numbers of the type T.
+template <class T, class Before>
+struct NormaliseRow {
+  Before before;
+  const real* in;
+  T* out;
+  real* statistics;
+  const real* gain;
+  const real* bias;  // null: the root mean square
+  int64_t columns;
+  real epsilon;
+
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    before(lane, row);
+    const real share = real{1} / static_cast<real>(columns);
+    const real* v = in + row * columns;
+    const real *g = gain, *b = bias;
+    T* to = out + row * columns;
+    const real mean = b ? share * lane.sum(columns, [=](int64_t c) { return v[c]; }) : real{0};
+    const real variance =
+        share * lane.sum(columns, [=](int64_t c) { return (v[c] - mean) * (v[c] - mean); });
+    const real inverse = 1 / std::sqrt(variance + epsilon);
+    lane.each(1, [=, saved = statistics](int64_t) {
+      saved[2 * row] = mean;
+      saved[2 * row + 1] = inverse;
+    });
+    if (b) {
+      lane.each(columns, [=](int64_t c) { to[c] = (v[c] - mean) * inverse * g[c] + b[c]; });
+    } else {
+      lane.each(columns, [=](int64_t c) { to[c] = v[c] * inverse * g[c]; });
+    }
+  }
+};
+
 template <class Before>
-Normalised normalise(const Norm& norm, const Tensor& x, Before before) {
+Normalised normalise(const Norm& norm, const Tensor& x, const Before& before) {
   const int64_t n = x.rows(), d = x.columns();
   Normalised made{Tensor::empty(x.shape(), norm.type, x.device()),
                   Tensor::empty({n, 2}, DType::kReal, x.device())};
-  const real share = real{1} / static_cast<real>(d), epsilon = norm.epsilon;
-  const bool centred = norm.centred;
-  const auto in = x.data();
-  const auto g = norm.gain.data();
-  const real* const b = centred ? norm.bias.data() : nullptr;
-  const auto saved = made.statistics.data();
-  visit(made.values, [&](auto* out) {
-    launch::rows(x.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-      before(lane, row);
-      const real* v = in + row * d;
-      const real mean = centred ? share * lane.sum(d, [=](int64_t c) { return v[c]; }) : real{0};
-      const real variance =
-          share * lane.sum(d, [=](int64_t c) { return (v[c] - mean) * (v[c] - mean); });
-      const real inverse = 1 / std::sqrt(variance + epsilon);
-      lane.each(1, [=](int64_t) {
-        saved[2 * row] = mean;
-        saved[2 * row + 1] = inverse;
-      });
-      if (b) {
-        lane.each(d, [=](int64_t c) { out[row * d + c] = (v[c] - mean) * inverse * g[c] + b[c]; });
-      } else {
-        lane.each(d, [=](int64_t c) { out[row * d + c] = v[c] * inverse * g[c]; });
-      }
-    });
+  visit(made.values, [&]<class T>(T* out) {
+    launch::rows(
+        x.device(), n, d,
+        NormaliseRow<T, Before>{before, x.data(), out, made.statistics.data(), norm.gain.data(),
+                                norm.centred ? norm.bias.data() : nullptr, d, norm.epsilon});
   });
   return made;
 }
@@ -114,8 +146,7 @@ void add_gradients_of(const Norm& norm, const real* in, const real* saved, const
 
 Variable normalise_rows(Tape& tape, const Variable& x, const Norm& norm) {
   check_norm(norm, x);
-  const auto nothing = [] DRAGOMAN_HOST_DEVICE(Lane, int64_t) {};
-  const auto [y, statistics] = normalise(norm, x.value(), nothing);
+  const auto [y, statistics] = normalise(norm, x.value(), AsItIs{});
   return tape.record(
       norm.operation, y, {x, norm.gain, norm.bias}, [=, statistics = statistics](Tensor& dy) {
         const RowGradient gradient{x.data(),  statistics.data(), norm.gain.data(),
@@ -130,6 +161,21 @@ Variable normalise_rows(Tape& tape, const Variable& x, const Norm& norm) {
       });
 }
 
+// What of a row of the sum's gradient goes through dropout.
+template <class W>
+struct MaskRow {
+  Mask mask;
+  const real* from;
+  W write;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const int64_t begin = row * columns;
+    const real* e = from + begin;
+    mask.row(lane, row, columns,
+             [=, to = write](int64_t c, real factor) { to(begin + c, factor * e[c]); });
+  }
+};
+
 SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& added, real probability,
                              const Norm& norm) {
   check_same_shape(norm.operation, x, added);
@@ -137,13 +183,8 @@ SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& adde
   const Mask mask(tape, norm.operation, probability);
   const int64_t n = x.rows(), d = x.columns();
   Tensor sum = empty_like(x.value());
-  const auto add_row = [mask, d, p = x.data(), q = added.data(),
-                        s = sum.data()] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-    const int64_t begin = row * d;
-    mask.row(lane, row, d,
-             [=](int64_t c, real factor) { s[begin + c] = p[begin + c] + factor * q[begin + c]; });
-  };
-  const auto [normed, statistics] = normalise(norm, sum, add_row);
+  const auto [normed, statistics] =
+      normalise(norm, sum, AddRow{mask, x.data(), added.data(), sum.data(), d});
   const std::vector<Variable> made = tape.record(
       norm.operation, {sum, normed}, {x, added, norm.gain, norm.bias},
       [=, statistics = statistics, x = x.gradient_only(),
@@ -165,13 +206,8 @@ SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& adde
           norm.gain.zeroed_gradient();
           norm.bias.zeroed_gradient();
         }
-        write_gradient(added, [&](auto write) {
-          const auto from = total.data();
-          launch::rows(sum.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-            mask.row(lane, row, d, [=](int64_t c, real factor) {
-              write(row * d + c, factor * from[row * d + c]);
-            });
-          });
+        write_gradient(added, [&]<class W>(W write) {
+          launch::rows(sum.device(), n, d, MaskRow<W>{mask, total.data(), write, d});
         });
         x.add_gradient(std::move(total));
       });

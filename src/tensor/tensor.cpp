@@ -3,6 +3,27 @@
 #include "tensor/launch.h"
 
 namespace dragoman {
+namespace {
+
+// What generic lambdas launch is named: CUDA takes no lambda of a device inside one.
+template <class T>
+struct Zero {
+  T* to;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { to[i] = {}; }
+};
+template <class T>
+Zero(T*) -> Zero<T>;
+
+template <class From, class To>
+struct Convert {
+  const From* in;
+  To* out;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { out[i] = static_cast<real>(in[i]); }
+};
+template <class From, class To>
+Convert(const From*, To*) -> Convert<From, To>;
+
+}  // namespace
 
 Shape::Shape(std::initializer_list<int64_t> extents) : rank_(static_cast<int>(extents.size())) {
   check(extents.size() <= extents_.size(), "a tensor has at most {} axes", extents_.size());
@@ -89,9 +110,7 @@ void Tensor::copy_from(const Tensor& other) const {
 }
 
 void Tensor::clear() const {
-  const auto zero = [&](auto* to) {
-    launch::map(device(), size_, [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] = {}; });
-  };
+  const auto zero = [&](auto* to) { launch::map(device(), size_, Zero{to}); };
   dtype_ == DType::kInt32 ? zero(data<int32_t>()) : visit(*this, zero);
 }
 
@@ -103,10 +122,7 @@ void convert(const Tensor& tensor, const Tensor& to) {
   check(tensor.size() == to.size(), "a tensor {} cannot be converted into one {}",
         to_string(tensor.shape()), to_string(to.shape()));
   visit(tensor, [&](const auto* in) {
-    visit(to, [&](auto* out) {
-      launch::map(to.device(), to.size(),
-                  [=] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = static_cast<real>(in[i]); });
-    });
+    visit(to, [&](auto* out) { launch::map(to.device(), to.size(), Convert{in, out}); });
   });
 }
 

@@ -55,7 +55,7 @@ std::string text_of(const BenchmarkResult& result) {
              "\n"
              "target tokens/s   {:.0f} ({:.0f} to {:.0f}); source {:.0f}\n"
              "products          {:.1f} GFLOP/s, {:.1f} GFLOP a step\n"
-             "ceiling           {:.1f} GFLOP/s: products of 1024 x 1024 x 1024\n"
+             "ceiling           {:.1f} GFLOP/s, that of one large product\n"
              "of the ceiling    {:.3f}\n"
              "peak memory       {:.0f} MiB, of which tensors {:.0f} MiB\n"
              "model             {} parameters, {}, {} threads\n",

@@ -1,5 +1,6 @@
-// oneDNN behind gemm.h. What differs between oneDNN 2.x and 3.x is here and nowhere else: the way
-// a primitive descriptor is made.
+// Products on the CPU: by our own kernels where the processor has AVX-512, by oneDNN elsewhere and
+// where its own hardware (AMX) makes oneDNN faster. What differs between oneDNN 2.x and 3.x is here
+// and nowhere else: the way a primitive descriptor is made.
 #include <algorithm>
 #include <dnnl.hpp>
 #include <list>
@@ -8,6 +9,7 @@
 #include "core/check.h"
 #include "core/profile.h"
 #include "tensor/gemm.h"
+#include "tensor/gemm_avx512.h"
 #include "tensor/threads.h"
 
 namespace dragoman {
@@ -129,21 +131,21 @@ void gemm_without_primitive(const Gemm& g) {
 constexpr int64_t kMostRowsTransposed = 2048;
 constexpr int64_t kDeepest = 4096;
 
+// Rows of a from which on packing b pays.
+constexpr int64_t kWorthPacking = 24;
+
 const void* shifted(const void* data, int64_t elements, DType type) {
   return static_cast<const char*>(data) + elements * static_cast<int64_t>(size_of(type));
 }
 
-}  // namespace
-
-void gemm(Device device, const Gemm& g) {
-  if (g.m == 0 || g.n == 0) return;
+void gemm_by_library(const Gemm& g) {
   if (g.transpose_a && g.m > 2 * kMostRowsTransposed) {
     Gemm part = g;
     for (int64_t row = 0; row < g.m; row += kMostRowsTransposed) {
       part.m = std::min(kMostRowsTransposed, g.m - row);
       part.a = shifted(g.a, row, g.inputs);
       part.c = g.c + row * g.ldc;
-      gemm(device, part);
+      gemm_by_library(part);
     }
     return;
   }
@@ -155,13 +157,10 @@ void gemm(Device device, const Gemm& g) {
       part.b = shifted(g.b, g.transpose_b ? p : p * g.ldb, g.inputs);
       part.accumulate = g.accumulate || p > 0;
       if (p > 0) part.bias = nullptr;
-      gemm(device, part);
+      gemm_by_library(part);
     }
     return;
   }
-  Profile::count(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
-                 static_cast<double>(g.k));
-  check(g.k > 0, "a matrix product of depth 0 ({} x 0 x {})", g.m, g.n);
   if (g.transpose_a && !g.bias && g.inputs == DType::kReal) return gemm_without_primitive(g);
   thread_local ProductCache cache;
   thread_local dnnl::stream stream(engine());
@@ -181,6 +180,19 @@ void gemm(Device device, const Gemm& g) {
   } catch (const dnnl::error& error) {
     fail("oneDNN cannot multiply [{}, {}] by [{}, {}]: {}", g.m, g.k, g.k, g.n, error.what());
   }
+}
+
+}  // namespace
+
+void gemm(Device, const Gemm& g) {
+  if (g.m == 0 || g.n == 0) return;
+  check(g.k > 0, "a matrix product of depth 0 ({} x 0 x {})", g.m, g.n);
+  Profile::count(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
+                 static_cast<double>(g.k));
+  if (g.m < kWorthPacking || !avx512::multiplies(g.inputs)) return gemm_by_library(g);
+  const Tensor packed = Tensor::empty({avx512::packed_words(g.k, g.n, g.inputs)}, DType::kInt32);
+  avx512::pack(g, reinterpret_cast<uint32_t*>(packed.data<int32_t>()));
+  avx512::multiply(g, reinterpret_cast<const uint32_t*>(packed.data<int32_t>()));
 }
 
 bool has_bf16_products(Device) {

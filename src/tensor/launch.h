@@ -17,11 +17,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "core/real.h"
 #include "core/rng.h"
 #include "tensor/device.h"
+#include "tensor/threads.h"
 #include "tensor/tile.h"
 
 namespace dragoman {
@@ -64,7 +66,6 @@ class Lane {
   /// On numbers at hand, as in tensor/tile.h: reductions of short rows, whose length is a multiple
   /// of tile::kLanes, a small product and a transposition.
   real sum_row(int64_t n, const real* x) const { return tile::sum(n, x); }
-  real dot_row(int64_t n, const real* x, const real* y) const { return tile::dot(n, x, y); }
   real max_row(int64_t n, const real* x) const { return tile::max(n, x); }
   void product(int64_t m, int64_t n, int64_t k, tile::Strided a, const real* b, int64_t ldb,
                real* c, int64_t ldc, bool accumulate) const {
@@ -112,16 +113,21 @@ void rows(Device, int64_t rows, int64_t columns, F f) {
 /// the number of elementary operations of them all.
 template <class F>
 void tasks(Device, int64_t count, int64_t scratch, int64_t work, F f) {
+  const int64_t chunk = std::clamp<int64_t>(count / (4 * thread_count()), 1, 4);
 #pragma omp parallel firstprivate(f) if (work >= kWorthThreads)
   {
-    // Aligned and thread-local: kept from call to call.
-    thread_local std::unique_ptr<real[]> memory;
+    // Aligned to a cache line, and thread-local: kept from call to call.
+    constexpr std::align_val_t kLine{64};
+    struct Free {
+      void operator()(real* data) const { ::operator delete[](data, kLine); }
+    };
+    thread_local std::unique_ptr<real[], Free> memory;
     thread_local int64_t capacity = 0;
     if (capacity < scratch) {
-      memory.reset(new real[static_cast<size_t>(scratch)]);
+      memory.reset(new (kLine) real[static_cast<size_t>(scratch)]);
       capacity = scratch;
     }
-#pragma omp for schedule(dynamic, 4)
+#pragma omp for schedule(dynamic, chunk)
     for (int64_t task = 0; task < count; ++task) f(Lane{}, task, memory.get());
   }
 }

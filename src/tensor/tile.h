@@ -114,18 +114,24 @@ template <int kVectors, bool kPartial = false>
 inline void columns(int64_t m, int64_t k, Strided a, const real* b, int64_t ldb, real* c,
                     int64_t ldc, bool accumulate, int64_t last = kLanes) {
   // With 2 vectors of each 16 sums, enough to hide the latency; half of that where there are half
-  // as many registers.
-  constexpr int kMostRows = DRAGOMAN_VECTOR_BYTES == 64 ? 8 : 4;
-  int64_t i = 0;
-  const auto go = [&]<int kRows>() {
-    for (; i + kRows <= m; i += kRows) {
+  // as many registers. What is left over is divided evenly: a row alone would wait for each of its
+  // additions.
+  constexpr int64_t kMostRows = DRAGOMAN_VECTOR_BYTES == 64 ? 8 : 4;
+  const auto go = [&]<int kRows>(auto self, int64_t rows, int64_t i) -> void {
+    if constexpr (kRows > 0) {
+      if (rows < kRows) return self.template operator()<kRows - 1>(self, rows, i);
       block<kRows, kVectors, kPartial>(k, {a.data + i * a.row, a.row, a.column}, b, ldb,
                                        c + i * ldc, ldc, accumulate, last);
     }
   };
-  go.template operator()<kMostRows>();
-  go.template operator()<kMostRows / 2>();
-  go.template operator()<1>();
+  for (int64_t i = 0; i < m;) {
+    const int64_t left = m - i;
+    const int64_t rows = left >= 2 * kMostRows ? kMostRows
+                         : left > kMostRows    ? (left + 1) / 2
+                                               : left;
+    go.template operator()<kMostRows>(go, rows, i);
+    i += rows;
+  }
 }
 
 // f applied to the halves of x, of their result, and so on.
@@ -146,13 +152,6 @@ inline real reduce(Vector x, F f) {
 inline real sum(int64_t n, const real* x) {
   Vector total = {};
   for (int64_t i = 0; i < n; i += kLanes) total += detail::load(x + i);
-  return detail::reduce(total, [](Vector a, Vector b) { return a + b; });
-}
-
-/// The sum of x[i] y[i]; n is a multiple of kLanes.
-inline real dot(int64_t n, const real* x, const real* y) {
-  Vector total = {};
-  for (int64_t i = 0; i < n; i += kLanes) total += detail::load(x + i) * detail::load(y + i);
   return detail::reduce(total, [](Vector a, Vector b) { return a + b; });
 }
 

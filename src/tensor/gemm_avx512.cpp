@@ -1,0 +1,285 @@
+// The scheme is that of Goto and van de Geijn 2008. b is packed into panels of 32 columns and at
+// most kDepth words of depth, which fit into the first cache and are read from front to back. A
+// thread takes a block of rows of a, which fits into the second cache, and goes with it from panel
+// to panel; the innermost kernel keeps 8 x 32 sums in registers while it runs down a panel. a is
+// read where it lies, unless it is transposed: then the block is packed as well, in slices of 8
+// rows.
+#include "tensor/gemm_avx512.h"
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__) && !defined(DRAGOMAN_DOUBLE)
+
+#include <cstring>
+#include <dnnl.hpp>
+
+#include "tensor/launch.h"
+#include "tensor/pack_avx512.h"
+#include "tensor/threads.h"
+
+namespace dragoman::avx512 {
+namespace {
+
+constexpr int64_t kDepth = 256;  // words of depth of a panel, about
+constexpr int64_t kBlock = 248;  // rows of a that a thread takes at a time, about
+
+// How a depth of k numbers is cut: into equal parts of whole words, a multiple of 16 each but the
+// last.
+template <class Numbers>
+struct Depth {
+  int64_t words, part;
+  explicit Depth(int64_t k)
+      : words(parts(k, Numbers::kPair)), part(up(parts(words, parts(words, kDepth)), 16)) {}
+  int64_t count() const { return parts(words, part); }
+  int64_t begin(int64_t i) const { return i * part; }
+  int64_t size(int64_t i) const { return std::min(part, words - begin(i)); }
+};
+
+// What a kernel starts with and where it ends.
+struct Target {
+  float* c;
+  int64_t stride;
+  const float* bias;  // of these columns, or null
+  bool accumulate;
+};
+
+// Where a kernel reads a word of a: row r, depth p at data[r * row + p * column].
+struct Rows {
+  const char* data;
+  int64_t row, column;  // in bytes
+  uint32_t word(int64_t r, int64_t p) const {
+    uint32_t value;
+    std::memcpy(&value, data + r * row + p * column, sizeof value);
+    return value;
+  }
+};
+
+template <class Numbers, int kRows, bool kPackedA, bool kWhole>
+void kernel(int64_t words, Rows a, const uint32_t* b, Target to, int64_t columns) {
+  const __mmask16 left = kWhole ? 0xFFFF : first(columns);
+  const __mmask16 right = kWhole ? 0xFFFF : first(columns - 16);
+  const Rows rows{a.data, kPackedA ? 4 : a.row, kPackedA ? 4 * kSlice : 4};
+  __m512 sums[kRows][2];
+  const __m512 start[2] = {
+      to.bias ? _mm512_maskz_loadu_ps(left, to.bias) : _mm512_setzero_ps(),
+      to.bias ? _mm512_maskz_loadu_ps(right, to.bias + 16) : _mm512_setzero_ps()};
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    float* c = to.c + r * to.stride;
+    sums[r][0] = start[0];
+    sums[r][1] = start[1];
+    if (to.accumulate) {
+      sums[r][0] = _mm512_add_ps(sums[r][0], _mm512_maskz_loadu_ps(left, c));
+      sums[r][1] = _mm512_add_ps(sums[r][1], _mm512_maskz_loadu_ps(right, c + 16));
+    } else {
+      __builtin_prefetch(c, 1);
+      __builtin_prefetch(c + 16, 1);
+    }
+  }
+#pragma GCC unroll 1
+  for (int64_t p = 0; p < words; ++p) {
+    const __m512i b0 = _mm512_loadu_si512(b + p * kPanel);
+    const __m512i b1 = _mm512_loadu_si512(b + p * kPanel + 16);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const uint32_t word = rows.word(r, p);
+      sums[r][0] = Numbers::multiply_add(sums[r][0], word, b0);
+      sums[r][1] = Numbers::multiply_add(sums[r][1], word, b1);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    float* c = to.c + r * to.stride;
+    if constexpr (kWhole) {
+      _mm512_storeu_ps(c, sums[r][0]);
+      _mm512_storeu_ps(c + 16, sums[r][1]);
+    } else {
+      _mm512_mask_storeu_ps(c, left, sums[r][0]);
+      _mm512_mask_storeu_ps(c + 16, right, sums[r][1]);
+    }
+  }
+}
+
+// The kernel for that many rows, at most kRows.
+template <class Numbers, bool kPackedA, bool kWhole, int kRows = kSlice>
+void slice(int64_t rows, int64_t words, Rows a, const uint32_t* b, Target to, int64_t columns) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) return kernel<Numbers, kRows, kPackedA, kWhole>(words, a, b, to, columns);
+    slice<Numbers, kPackedA, kWhole, kRows - 1>(rows, words, a, b, to, columns);
+  }
+}
+
+// A block of c: rows [row, row + rows) of a, and whole panels of columns from `column` on.
+struct Block {
+  int64_t row, rows, column, columns;
+};
+
+template <class Numbers>
+class Product {
+ public:
+  using Type = typename Numbers::Type;
+
+  explicit Product(const Gemm& g)
+      : g_(g),
+        depth_(g.k),
+        // A row that ends with half a word would be read beyond its end.
+        packs_a_(g.transpose_a || g.k % Numbers::kPair != 0) {}
+
+  void pack(uint32_t* to) const {
+    const int64_t panels = parts(g_.n, kPanel);
+    launch::tasks(Device{}, panels * depth_.count(), 0, g_.n * g_.k,
+                  [=, this](Lane, int64_t task, real*) {
+                    pack_panel_of(task / panels, task % panels * kPanel, to);
+                  });
+  }
+
+  void multiply(const uint32_t* packed) const {
+    // Whole rounds of equal blocks for the threads; where there are too few rows, columns are
+    // divided too.
+    const int64_t threads = thread_count(), slices = parts(g_.m, kSlice);
+    const int64_t wanted = std::min(slices, up(parts(g_.m, kBlock), threads));
+    const int64_t rows = parts(slices, wanted) * kSlice;
+    const int64_t row_blocks = parts(g_.m, rows), panels = parts(g_.n, kPanel);
+    const int64_t strips = std::min(panels, parts(threads, row_blocks));
+    const int64_t columns = parts(panels, strips) * kPanel;
+    const int64_t column_blocks = parts(g_.n, columns);
+    const int64_t scratch = packs_a_ ? parts(rows, kSlice) * slice_distance(depth_.part) : 0;
+    launch::tasks(Device{}, row_blocks * column_blocks, scratch, g_.m * g_.n * g_.k / 16,
+                  [=, this](Lane, int64_t task, real* memory) {
+                    const int64_t row = task / column_blocks * rows;
+                    const int64_t column = task % column_blocks * columns;
+                    block(
+                        {row, std::min(rows, g_.m - row), column, std::min(columns, g_.n - column)},
+                        packed, reinterpret_cast<uint32_t*>(memory));
+                  });
+  }
+
+ private:
+  int64_t panel_begin(int64_t part, int64_t column) const {
+    return depth_.begin(part) * up(g_.n, kPanel) + column * depth_.size(part);
+  }
+
+  void pack_panel_of(int64_t part, int64_t column, uint32_t* to) const {
+    const int64_t row = depth_.begin(part) * Numbers::kPair;
+    const int64_t k = std::min(depth_.size(part) * Numbers::kPair, g_.k - row);
+    const int64_t count = std::min(kPanel, g_.n - column);
+    uint32_t* panel = to + panel_begin(part, column);
+    const Type* b = static_cast<const Type*>(g_.b);
+    if (g_.transpose_b) {
+      pack_rows<Numbers, kPanel>(b + column * g_.ldb + row, g_.ldb, count, k, panel);
+    } else {
+      pack_panel<Numbers>(b + row * g_.ldb + column, g_.ldb, count, k, panel);
+    }
+  }
+
+  void block(const Block& at, const uint32_t* packed, uint32_t* memory) const {
+    for (int64_t part = 0; part < depth_.count(); ++part) {
+      if (packs_a_) {
+        pack_a(at, part, memory);
+        multiply_part<true>(at, part, packed, memory);
+      } else {
+        multiply_part<false>(at, part, packed, nullptr);
+      }
+    }
+  }
+
+  void pack_a(const Block& at, int64_t part, uint32_t* to) const {
+    const int64_t begin = depth_.begin(part) * Numbers::kPair;
+    const int64_t k = std::min(depth_.size(part) * Numbers::kPair, g_.k - begin);
+    const Type* a = static_cast<const Type*>(g_.a);
+    if (g_.transpose_a) {
+      return pack_slices<Numbers>(a + begin * g_.lda + at.row, g_.lda, at.rows, k, to);
+    }
+    for (int64_t i = 0; i < at.rows; i += kSlice) {
+      pack_rows<Numbers, kSlice>(a + (at.row + i) * g_.lda + begin, g_.lda,
+                                 std::min(kSlice, at.rows - i), k,
+                                 to + i / kSlice * slice_distance(depth_.size(part)));
+    }
+  }
+
+  template <bool kPackedA>
+  void multiply_part(const Block& at, int64_t part, const uint32_t* packed,
+                     const uint32_t* packed_a) const {
+    const int64_t words = depth_.size(part);
+    const int64_t stride = g_.lda * static_cast<int64_t>(sizeof(Type));
+    const char* a = static_cast<const char*>(g_.a) + at.row * stride + depth_.begin(part) * 4;
+    for (int64_t j = 0; j < at.columns; j += kPanel) {
+      const int64_t column = at.column + j, columns = std::min(kPanel, at.columns - j);
+      const uint32_t* b = packed + panel_begin(part, column);
+      for (int64_t i = 0; i < at.rows; i += kSlice) {
+        const int64_t rows = std::min(kSlice, at.rows - i);
+        Rows from{a + i * stride, stride, 4};
+        if constexpr (kPackedA)
+          from.data = reinterpret_cast<const char*>(packed_a + i / kSlice * slice_distance(words));
+        // The first panel brings the block into the cache: the next slice is asked for early.
+        if (!kPackedA && j == 0) prefetch(from.data + kSlice * stride, at.rows - i - kSlice, words);
+        const Target to{g_.c + (at.row + i) * g_.ldc + column, g_.ldc,
+                        g_.bias && part == 0 ? g_.bias + column : nullptr,
+                        g_.accumulate || part > 0};
+        if (columns == kPanel) {
+          slice<Numbers, kPackedA, true>(rows, words, from, b, to, columns);
+        } else {
+          slice<Numbers, kPackedA, false>(rows, words, from, b, to, columns);
+        }
+      }
+    }
+  }
+
+  void prefetch(const char* from, int64_t rows, int64_t words) const {
+    for (int64_t r = 0; r < std::min(rows, kSlice); ++r) {
+      const char* row = from + r * g_.lda * static_cast<int64_t>(sizeof(Type));
+      for (int64_t byte = 0; byte < 4 * words; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+    }
+  }
+
+  const Gemm& g_;
+  Depth<Numbers> depth_;
+  bool packs_a_;
+};
+
+template <class F>
+void with_product(const Gemm& g, F f) {
+  if (g.inputs == DType::kBf16) {
+    f(Product<Bf16s>(g));
+  } else {
+    f(Product<Floats>(g));
+  }
+}
+
+}  // namespace
+
+bool multiplies(DType inputs) {
+  static const auto isa = dnnl::get_effective_cpu_isa();
+  if (inputs == DType::kReal) return isa >= dnnl::cpu_isa::avx512_core;
+#if defined(__AVX512BF16__)
+  return isa == dnnl::cpu_isa::avx512_core_bf16;
+#else
+  return false;
+#endif
+}
+
+int64_t packed_words(int64_t k, int64_t n, DType inputs) {
+  return parts(k, inputs == DType::kBf16 ? 2 : 1) * up(n, kPanel);
+}
+
+void pack(const Gemm& product, uint32_t* to) {
+  with_product(product, [&](const auto& p) { p.pack(to); });
+}
+
+void multiply(const Gemm& product, const uint32_t* packed) {
+  with_product(product, [&](const auto& p) { p.multiply(packed); });
+}
+
+}  // namespace dragoman::avx512
+
+#else
+
+namespace dragoman::avx512 {
+
+bool multiplies(DType) { return false; }
+int64_t packed_words(int64_t, int64_t, DType) { return 0; }
+void pack(const Gemm&, uint32_t*) {}
+void multiply(const Gemm&, const uint32_t*) {}
+
+}  // namespace dragoman::avx512
+
+#endif

@@ -1,0 +1,23 @@
+// Matrix products written for AVX-512: as fast as the library's for large matrices, faster for the
+// shapes of a training step, which are long and narrow, and without anything to be made for a new
+// number of tokens.
+#pragma once
+
+#include "tensor/gemm.h"
+
+namespace dragoman::avx512 {
+
+/// Whether this build and this processor have them: floats with AVX-512, bf16 with AVX512_BF16
+/// where there is no AMX, which the library uses.
+bool multiplies(DType inputs);
+
+/// The words of memory that `pack` fills for a matrix of `k` rows and `n` columns.
+int64_t packed_words(int64_t k, int64_t n, DType inputs);
+
+/// Writes b of the product in the order in which the kernels read it.
+void pack(const Gemm& product, uint32_t* to);
+
+/// Runs the product with b as `pack` left it.
+void multiply(const Gemm& product, const uint32_t* packed);
+
+}  // namespace dragoman::avx512

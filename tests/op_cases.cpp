@@ -278,6 +278,20 @@ void add_products(Table& table, const Sizes& s, int64_t n, int64_t d) {
       "linear", "without_bias", {{n, d}, {s.classes, d}},
       [](Tape& t, const Variables& x) { return linear(t, x[0], x[1]); },
       [](const Matrices& x) { return product(x[0], transpose(x[1])); });
+  table.row(
+      "step_linear", "", {{n, d}, {2 * d, d}, {2 * d}},
+      [](Tape& t, const Variables& x) {
+        // The second of three calls has no part in the result.
+        const Variable first = step_linear(t, slice_rows(t, x[0], 0, 1), x[1], x[2]);
+        step_linear(t, x[0], x[1], x[2]);
+        return concat_rows(
+            t, {first, step_linear(t, slice_rows(t, x[0], 1, x[0].rows()), x[1], x[2])});
+      },
+      [=](const Matrices& x) {
+        return each(product(x[0], transpose(x[1])),
+                    build(n, 2 * d, [&](int64_t, int64_t j) { return x[2](0, j); }),
+                    [](Number a, Number b) { return a + b; });
+      });
 }
 
 void add_norms(Table& table, const Sizes&, int64_t n, int64_t d) {

@@ -148,6 +148,7 @@ void Tape::backward(const Variable& root) {
     entries_.pop_back();
     run(entry);
   }
+  shared_.clear();
 }
 
 }  // namespace dragoman

@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "core/rng.h"
@@ -143,6 +144,15 @@ class Tape {
   /// Goes back from `root`, whose gradient is set to one, to every leaf. Empties the tape.
   void backward(const Variable& root);
 
+  /// What operations on this tape share: the object that belongs to `key`, made at the first call.
+  /// It lives until the tape is gone back over.
+  template <class T>
+  std::shared_ptr<T> shared(const void* key, const std::function<std::shared_ptr<T>()>& make) {
+    std::shared_ptr<void>& object = shared_[key];
+    if (!object) object = make();
+    return std::static_pointer_cast<T>(object);
+  }
+
   /// Operations kept.
   size_t size() const { return entries_.size(); }
 
@@ -164,6 +174,7 @@ class Tape {
   DType products_ = DType::kReal;
   RandomKey key_;
   std::vector<Entry> entries_;
+  std::unordered_map<const void*, std::shared_ptr<void>> shared_;
 };
 
 /// While one lives, the tape records nothing.

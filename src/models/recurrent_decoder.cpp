@@ -125,8 +125,8 @@ Variable RecurrentDecoder::attend(Tape& tape, const Context& context, const Vari
   AttentionLayout layout = context.layout;
   layout.query_offsets = layout.query_offsets.view(0, {query.rows() + 1});
   if (attention_ == Attention::kAdditive) {
-    return additive_attention(tape, query_(tape, query), context.keys, *alignment_, context.values,
-                              layout, weights);
+    return additive_attention(tape, query_.step(tape, query), context.keys, *alignment_,
+                              context.values, layout, weights);
   }
   AttentionOptions options;
   options.weights = weights;
@@ -144,12 +144,12 @@ void RecurrentDecoder::advance(Tape& tape, const Context& context, const Variabl
   }
   if (attention_ == Attention::kAdditive) {
     carried.context = attend(tape, context, carried.top, weights);
-    inputs = add(tape, inputs, from_context_(tape, carried.context));
+    inputs = add(tape, inputs, from_context_.step(tape, carried.context));
   }
-  if (input_feeding_) inputs = add(tape, inputs, from_readout_(tape, carried.readout));
+  if (input_feeding_) inputs = add(tape, inputs, from_readout_.step(tape, carried.readout));
   Variable below;
   for (size_t number = 0; number < cells_.size(); ++number) {
-    if (number > 0) inputs = from_below_[number](tape, dropout(tape, below, dropout_));
+    if (number > 0) inputs = from_below_[number].step(tape, dropout(tape, below, dropout_));
     RecurrentState& state = carried.layers[number];
     state = cells_[number].step(tape, inputs, state);
     // The sum is what the layer shows; its own state stays apart.

@@ -16,6 +16,10 @@ Variable Linear::operator()(Tape& tape, const Variable& x) const {
   return linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable());
 }
 
+Variable Linear::step(Tape& tape, const Variable& x) const {
+  return step_linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable());
+}
+
 Normalization::Normalization(const Scope& scope, int64_t dim, Kind kind)
     : kind_(kind), gain_(scope.add("gain", {dim}, Start::kOnes)) {
   if (kind == Kind::kLayerNorm) bias_ = scope.add("bias", {dim}, Start::kZeros);

@@ -30,7 +30,7 @@ RecurrentState RecurrentCell::zero_state(int64_t n, Device device) const {
 RecurrentState RecurrentCell::step(Tape& tape, const Variable& from_input,
                                    const RecurrentState& state) const {
   Variable inputs = from_input;
-  Variable recurrent = from_state_(tape, state.hidden);
+  Variable recurrent = from_state_.step(tape, state.hidden);
   if (layer_norm_) {
     inputs = input_norm_(tape, inputs);
     recurrent = state_norm_(tape, recurrent);

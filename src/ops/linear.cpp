@@ -15,7 +15,7 @@ Tensor operand(const Tape& tape, const Variable& x) {
 
 // out (+)= op(a) op(b) for whole matrices of one type.
 void product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, real* out,
-             bool accumulate, const real* bias = nullptr) {
+             bool accumulate, const real* bias = nullptr, const Tensor& packed = {}) {
   const int64_t m = transpose_a ? a.columns() : a.rows();
   const int64_t k = transpose_a ? a.rows() : a.columns();
   const int64_t n = transpose_b ? b.rows() : b.columns();
@@ -32,7 +32,18 @@ void product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_
                     .c = out,
                     .ldc = n,
                     .bias = bias,
-                    .accumulate = accumulate});
+                    .accumulate = accumulate,
+                    .packed = packed});
+}
+
+// What the products of b, transposed or not, share.
+Tensor packed(const Tensor& b, bool transposed) {
+  return pack(b.device(), {.n = transposed ? b.rows() : b.columns(),
+                           .k = transposed ? b.columns() : b.rows(),
+                           .inputs = b.dtype(),
+                           .b = b.address(),
+                           .ldb = b.columns(),
+                           .transpose_b = transposed});
 }
 
 // The gradients of y = op(a) op(b), from that of y as the products read it.
@@ -92,6 +103,81 @@ Tensor convert_and_sum(const Tensor& dy, DType type, const Variable& bias) {
   return converted;
 }
 
+// The calls of one layer on one tape.
+class LinearSteps {
+ public:
+  // Records the gradients of the parameters: before those of all calls, so that it is run after
+  // them.
+  LinearSteps(Tape& tape, const Variable& weight, const Variable& bias)
+      : weight_(operand(tape, weight)), packed_(packed(weight_, true)), bias_(bias) {
+    Tensor none = Tensor::zeros({1}, DType::kReal, weight_.device());
+    parameters_ = tape.record(
+        "step_linear, parameters", none, {weight, bias},
+        [this, weight = weight.gradient_only()](Tensor&) { add_parameter_gradients(weight); });
+  }
+
+  // Stands for weight and bias among the inputs of a call.
+  const Variable& parameters() const { return parameters_; }
+  DType type() const { return weight_.dtype(); }
+
+  Tensor result(const Tensor& x) const {
+    Tensor y = Tensor::empty({x.rows(), weight_.rows()}, DType::kReal, x.device());
+    product(x, false, weight_, true, y.data(), false, bias_.defined() ? bias_.data() : nullptr,
+            packed_);
+    return y;
+  }
+
+  // Keeps what the gradient of the weight reads of a call; returns its number.
+  size_t keep(const Tensor& x) {
+    calls_.push_back({x, rows_});
+    rows_ += x.rows();
+    return calls_.size() - 1;
+  }
+
+  void add_gradients(size_t number, const Tensor& dy, const Variable& x) {
+    Call& call = calls_[number];
+    if (!gradients_.defined()) {
+      gradients_ = Tensor::empty({rows_, weight_.rows()}, type(), dy.device());
+      transposed_ = packed(weight_, false);
+    }
+    const Tensor mine = gradients_.slice_rows(call.begin, call.begin + call.x.rows());
+    convert(dy, mine);
+    call.written = true;
+    if (const GradientWriter dx = x.gradient()) {
+      product(mine, false, weight_, false, dx.data(), dx.accumulate(), nullptr, transposed_);
+    }
+    parameters_.zeroed_gradient();
+  }
+
+ private:
+  struct Call {
+    Tensor x;
+    int64_t begin;  // its first row among those of all calls
+    bool written = false;
+  };
+
+  void add_parameter_gradients(const Variable& weight) {
+    const Tensor inputs = Tensor::empty({rows_, weight_.columns()}, type(), weight_.device());
+    for (const Call& call : calls_) {
+      const int64_t end = call.begin + call.x.rows();
+      convert(call.x, inputs.slice_rows(call.begin, end));
+      if (!call.written) gradients_.slice_rows(call.begin, end).clear();  // nothing depends on it
+    }
+    if (const GradientWriter to = weight.gradient()) {
+      product(gradients_, true, inputs, false, to.data(), to.accumulate());
+    }
+    convert_and_sum(gradients_, type(), bias_);
+  }
+
+  Tensor weight_;               // as the products read it
+  Tensor packed_, transposed_;  // for y and for the gradient of x
+  Variable bias_;
+  Variable parameters_;
+  std::vector<Call> calls_;
+  int64_t rows_ = 0;
+  Tensor gradients_;  // of all calls' results
+};
+
 }  // namespace
 
 Variable matmul(Tape& tape, const Variable& a, const Variable& b, bool transpose_a,
@@ -126,6 +212,20 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
                   });
   if (result.needs_gradient()) result.sink()->preferred = left.dtype();
   return result;
+}
+
+Variable step_linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias) {
+  check_columns("step_linear", "the weight", weight, x.columns());
+  if (bias.defined()) check_columns("step_linear", "the bias", bias, weight.rows());
+  const auto steps = tape.shared<LinearSteps>(
+      weight.data(), [&] { return std::make_shared<LinearSteps>(tape, weight, bias); });
+  const Tensor left = convert(x.value(), steps->type());
+  const Tensor y = steps->result(left);
+  if (!tape.recording()) return Variable(y);
+  return tape.record("step_linear", y, {x, steps->parameters()},
+                     [steps, number = steps->keep(left), x = x.gradient_only()](Tensor& dy) {
+                       steps->add_gradients(number, dy, x);
+                     });
 }
 
 }  // namespace dragoman

@@ -84,6 +84,11 @@ Variable matmul(Tape& tape, const Variable& a, const Variable& b, bool transpose
                 bool transpose_b = false);
 /// x weight^T + bias: x [n, in], weight [out, in], bias [out] or undefined -> [n, out].
 Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias = {});
+/// The same for a layer that is called again and again on one tape, as a recurrent one at each
+/// step: what the products read of the weight is made once, and the gradients of weight and bias
+/// are made once, from the rows of all calls.
+Variable step_linear(Tape& tape, const Variable& x, const Variable& weight,
+                     const Variable& bias = {});
 
 // Normalisation (norm.cpp) ------------------------------------------------------------------------
 

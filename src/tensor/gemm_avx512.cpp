@@ -133,11 +133,11 @@ class Product {
   }
 
   void multiply(const uint32_t* packed) const {
-    // Whole rounds of equal blocks for the threads; where there are too few rows, columns are
-    // divided too.
+    // Whole rounds of equal blocks for the threads. Where there are few rows they divide the
+    // columns, so that each reads its own part of b.
     const int64_t threads = thread_count(), slices = parts(g_.m, kSlice);
-    const int64_t wanted = std::min(slices, up(parts(g_.m, kBlock), threads));
-    const int64_t rows = parts(slices, wanted) * kSlice;
+    const int64_t wanted = parts(g_.m, kBlock);
+    const int64_t rows = parts(slices, wanted < threads ? wanted : up(wanted, threads)) * kSlice;
     const int64_t row_blocks = parts(g_.m, rows), panels = parts(g_.n, kPanel);
     const int64_t strips = std::min(panels, parts(threads, row_blocks));
     const int64_t columns = parts(panels, strips) * kPanel;

@@ -184,15 +184,22 @@ void gemm_by_library(const Gemm& g) {
 
 }  // namespace
 
-void gemm(Device, const Gemm& g) {
+void gemm(Device device, const Gemm& g) {
   if (g.m == 0 || g.n == 0) return;
   check(g.k > 0, "a matrix product of depth 0 ({} x 0 x {})", g.m, g.n);
   Profile::count(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
                  static_cast<double>(g.k));
-  if (g.m < kWorthPacking || !avx512::multiplies(g.inputs)) return gemm_by_library(g);
-  const Tensor packed = Tensor::empty({avx512::packed_words(g.k, g.n, g.inputs)}, DType::kInt32);
-  avx512::pack(g, reinterpret_cast<uint32_t*>(packed.data<int32_t>()));
+  const bool worthwhile = g.packed.defined() || g.m >= kWorthPacking;
+  if (!worthwhile || !avx512::multiplies(g.inputs)) return gemm_by_library(g);
+  const Tensor packed = g.packed.defined() ? g.packed : pack(device, g);
   avx512::multiply(g, reinterpret_cast<const uint32_t*>(packed.data<int32_t>()));
+}
+
+Tensor pack(Device device, const Gemm& g) {
+  if (!avx512::multiplies(g.inputs)) return {};
+  Tensor packed = Tensor::empty({avx512::packed_words(g.k, g.n, g.inputs)}, DType::kInt32, device);
+  avx512::pack(g, reinterpret_cast<uint32_t*>(packed.data<int32_t>()));
+  return packed;
 }
 
 bool has_bf16_products(Device) {

@@ -370,5 +370,150 @@ TEST_F(CliModelTest, RefusesToScoreTextsOfDifferentLength) {
   EXPECT_FALSE(fs::exists(path("scores")));
 }
 
+// Metrics -----------------------------------------------------------------------------------------
+
+// A reference and two systems, the second of which is worse. The scores, and the layout of text and
+// JSON, are those of the sacrebleu command.
+class CliMetricsTest : public CliTest {
+ protected:
+  CliMetricsTest() {
+    write(path("reference"), joined(corpus()));
+    std::vector<std::string> good = corpus(), bad = corpus();
+    good[0] = "a man in a blue shirt stands on a ladder";
+    for (std::string& line : bad) line.replace(0, line.find(' '), "this");
+    write(path("good"), joined(good));
+    write(path("bad"), joined(bad));
+  }
+
+  std::vector<nlohmann::json> json_lines(const std::string& arguments) const {
+    std::vector<nlohmann::json> rows;
+    for (const std::string& line : lines_of(run("metrics " + arguments).out))
+      rows.push_back(nlohmann::json::parse(line));
+    return rows;
+  }
+};
+
+TEST_F(CliMetricsTest, PrintsSeveralMetricsBelowEachOther) {
+  const Outcome scores = run("metrics reference --input good --metrics ter bleu chrf");
+  ASSERT_EQ(scores.code, 0) << scores.error;
+  const auto lines = lines_of(scores.out);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_THAT(lines[0], MatchesRegex(" *BLEU\\|nrefs:1\\|.*\\|version:dragoman-.* = 92\\.1 .*"));
+  EXPECT_THAT(lines[1], MatchesRegex(" *chrF2\\|nrefs:1\\|.*\\|nc:6\\|nw:0\\|.* = 95\\.2"));
+  EXPECT_THAT(lines[2], MatchesRegex(" *TER\\|nrefs:1\\|.*\\|tok:tercom\\|.* = 3\\.8"));
+  EXPECT_EQ(lines[0].find('='), lines[2].find('='));
+  EXPECT_EQ(run("metrics reference -m bleu chrf ter -b -i good").out, "92.1\n95.2\n3.8\n");
+}
+
+TEST_F(CliMetricsTest, OptionsOfEachMetricHaveTheNamesOfSacrebleu) {
+  const auto first_line = [this](const std::string& options) {
+    const Outcome outcome = run("metrics reference -i good " + options);
+    EXPECT_EQ(outcome.code, 0) << outcome.error;
+    return lines_of(outcome.out).at(0);
+  };
+  EXPECT_THAT(first_line("-m bleu -tok intl -lc -s floor -sv 0.5 --max-ngram-order 2"),
+              HasSubstr("case:lc|eff:no|tok:intl|smooth:floor[0.50]|order:2|"));
+  EXPECT_THAT(first_line("-m chrf -cw 2 --chrf-whitespace --chrf-lowercase --chrf-eps-smoothing"),
+              StartsWith("chrF2++|nrefs:1|case:lc|eff:no|nc:6|nw:2|space:yes|"));
+  EXPECT_THAT(first_line("-m chrf --chrf-char-order 4 --chrf-word-order 0 --chrf-beta 3"),
+              StartsWith("chrF3|nrefs:1|case:mixed|eff:yes|nc:4|nw:0|space:no|"));
+  EXPECT_THAT(first_line("-m ter --ter-normalized --ter-asian-support --ter-no-punct "
+                         "--ter-case-sensitive"),
+              StartsWith("TER|nrefs:1|case:mixed|tok:tercom|norm:yes|punct:no|asian:yes|"));
+}
+
+TEST_F(CliMetricsTest, WritesJsonAsSacrebleuDoes) {
+  const auto one = nlohmann::json::parse(run("metrics reference -i good --json -m ter").out);
+  EXPECT_EQ(one["name"], "TER");
+  EXPECT_EQ(one["score"], 3.8);
+  EXPECT_EQ(one["tok"], "tercom");
+  EXPECT_FALSE(one.contains("verbose_score"));
+  const auto two =
+      nlohmann::json::parse(run("metrics reference -i good -f json -m ter bleu -ci -cin 50").out);
+  ASSERT_EQ(two.size(), 2u);
+  EXPECT_EQ(two[0]["name"], "BLEU");
+  EXPECT_EQ(two[0]["bs"], "50");
+  EXPECT_TRUE(two[1]["confidence_var"].is_number());
+}
+
+TEST_F(CliMetricsTest, ScoresEachSentence) {
+  const auto rows = json_lines("reference -i good --json --sentence-level -m chrf");
+  ASSERT_EQ(rows.size(), corpus().size());
+  EXPECT_LT(rows[0]["score"], 100);
+  EXPECT_EQ(rows[1]["score"], 100);
+}
+
+TEST_F(CliMetricsTest, ComparesSystemsInATable) {
+  const Outcome table = run("metrics reference --input good --input bad -m bleu ter");
+  ASSERT_EQ(table.code, 0) << table.error;
+  EXPECT_THAT(table.out, StartsWith("╒══════════╤════════╤═══════╕\n"
+                                    "│   System │  BLEU  │  TER  │\n"
+                                    "╞══════════╪════════╪═══════╡\n"
+                                    "│     good │  92.1  │  3.8  │\n"
+                                    "├──────────┼────────┼───────┤\n"
+                                    "│      bad │  89.5  │  9.4  │\n"
+                                    "╘══════════╧════════╧═══════╛\n"));
+  EXPECT_THAT(table.out, HasSubstr("\n - BLEU       nrefs:1|case:mixed|"));
+}
+
+TEST_F(CliMetricsTest, TestsWhetherSystemsDiffer) {
+  const Outcome bootstrap = run("metrics reference -i good bad good --paired bs --paired-bs-n 200");
+  ASSERT_EQ(bootstrap.code, 0) << bootstrap.error;
+  EXPECT_THAT(bootstrap.out, HasSubstr("│ Baseline: good │ 92.1 ("));
+  EXPECT_THAT(bootstrap.out, HasSubstr("(p = "));
+  EXPECT_THAT(bootstrap.out, HasSubstr("|bs:200|seed:12345|"));
+  EXPECT_EQ(run("metrics reference -i good bad -pbs -pbsn 200").out, bootstrap.out);
+  EXPECT_EQ(run("metrics reference -i good bad -pbs -pbsn 200 -j 1").out, bootstrap.out);
+  EXPECT_NE(run("metrics reference -i good bad -pbs -pbsn 200 --seed 7").out, bootstrap.out);
+
+  const auto rows = nlohmann::json::parse(
+      run("metrics reference -i good bad --paired-ar -parn 400 -m ter --json").out);
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0]["system"], "Baseline: good");
+  EXPECT_TRUE(rows[0]["TER"]["p_value"].is_null());
+  EXPECT_EQ(rows[1]["system"], "bad");
+  EXPECT_GT(rows[1]["TER"]["p_value"], 0);
+  EXPECT_TRUE(rows[1]["TER"]["ci"].is_null());
+}
+
+TEST_F(CliMetricsTest, WrongUsageIsCode2) {
+  const auto message = [this](const std::string& arguments) {
+    const Outcome outcome = run("metrics reference " + arguments, joined(corpus()));
+    EXPECT_EQ(outcome.code, 2) << arguments;
+    return outcome.error;
+  };
+  EXPECT_THAT(message("-m rouge"), HasSubstr("rouge"));
+  EXPECT_THAT(message("--paired bs"), HasSubstr("give several with --input"));
+  EXPECT_THAT(message("-i good good"), HasSubstr("good is given twice"));
+  EXPECT_THAT(message("-i good bad -par -pbsn 10"), HasSubstr("--paired-bs-n is for --paired bs"));
+  EXPECT_THAT(message("-i good bad -pbs -parn 10"), HasSubstr("--paired-ar-n is for --paired ar"));
+  EXPECT_THAT(message("-i good bad -pbs -ci"), HasSubstr("leave --confidence out"));
+  EXPECT_THAT(message("-i good bad -pbs -par"), HasSubstr("--paired"));
+  EXPECT_THAT(message("-cin 10"), HasSubstr("--confidence"));
+  EXPECT_THAT(message("-sl -m bleu ter"), HasSubstr("one metric"));
+  EXPECT_THAT(message("-sl -i good bad"), HasSubstr("one system"));
+  EXPECT_THAT(message("-sl -ci"), HasSubstr("no confidence intervals"));
+}
+
+TEST_F(CliMetricsTest, TextsOfDifferentLengthAreAnError) {
+  write(path("short"), "one line\n");
+  const Outcome reference = run("metrics short -i good");
+  EXPECT_EQ(reference.code, 1);
+  EXPECT_THAT(reference.error, HasSubstr("short has 1 lines and the hypotheses in good have 5"));
+  const Outcome system = run("metrics reference -i good short");
+  EXPECT_EQ(system.code, 1);
+  EXPECT_THAT(system.error, HasSubstr("short has 1 lines and good has 5"));
+}
+
+TEST_F(CliModelTest, EvaluatesByEveryMetric) {
+  write(path("reference"), joined(corpus()));
+  const std::string arguments = "evaluate model.h5 --source corpus.txt --reference reference ";
+  const Outcome bleu = run(arguments + "--output translations");
+  ASSERT_EQ(bleu.code, 0) << bleu.error;
+  EXPECT_EQ(bleu.out, run("metrics reference -i translations --width 2").out);
+  EXPECT_EQ(run(arguments + "--metrics bleu chrf ter").out,
+            run("metrics reference -i translations --width 2 -m bleu chrf ter").out);
+}
+
 }  // namespace
 }  // namespace dragoman

@@ -19,6 +19,7 @@
 #include "core/files.h"
 #include "core/hdf5.h"
 #include "core/log.h"
+#include "core/parallel.h"
 #include "core/profile.h"
 #include "core/progress.h"
 
@@ -720,6 +721,26 @@ TEST(Profile, CostsNothingAndKeepsNothingWhereThereIsNone) {
   const Profile profile;
   EXPECT_THAT(profile.events(), testing::IsEmpty());
   EXPECT_THROW(Profile(), Error);
+}
+
+// Threads -----------------------------------------------------------------------------------------
+
+TEST(ParallelFor, DoesEachPieceOnceOnAnyNumberOfThreads) {
+  for (const int threads : {0, 1, 2, 7}) {
+    std::vector<int> done(100);
+    parallel_for(done.size(), threads, [&done](size_t i) { ++done[i]; });
+    EXPECT_EQ(done, std::vector<int>(100, 1)) << threads;
+  }
+  parallel_for(0, 3, [](size_t) { ADD_FAILURE(); });
+}
+
+TEST(ParallelFor, ThrowsWhatAPieceThrows) {
+  for (const int threads : {1, 4}) {
+    EXPECT_THAT(complaint([threads] {
+                  parallel_for(50, threads, [](size_t i) { check(i != 7, "piece {}", i); });
+                }),
+                HasSubstr("piece 7"));
+  }
 }
 
 }  // namespace

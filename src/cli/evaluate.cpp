@@ -2,15 +2,16 @@
 
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "cli/decoding_options.h"
 #include "cli/metrics.h"
+#include "cli/metrics_report.h"
 #include "cli/output.h"
 #include "core/check.h"
 #include "data/text.h"
+#include "eval/significance.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 
@@ -21,9 +22,9 @@ struct EvaluateOptions {
   std::string model;
   std::string source;
   std::vector<std::string> references;
+  std::vector<std::string> metrics{"bleu"};
   std::string output;
-  bool json = false;
-  int width = 2;
+  ReportFormat format{.width = 2};
   DecodingSettings settings;
 };
 
@@ -40,33 +41,37 @@ void evaluate_model(const EvaluateOptions& options) {
   const DecodingConfig decoding =
       decoding_config(loaded.config, loaded.path.string(), options.settings);
   const Translator translator(*loaded.model, loaded.vocabularies, decoding);
-  const Evaluation evaluation = *evaluate(translator, source, references);
+  const std::vector<std::vector<std::string>> hypotheses = {
+      evaluate(translator, source, references)->hypotheses};
   if (!options.output.empty()) {
     Output output(options.output);
-    for (const std::string& line : evaluation.hypotheses) output.stream() << line << '\n';
+    for (const std::string& line : hypotheses.front()) output.stream() << line << '\n';
     output.finish();
   }
-  const Signature signature = Bleu().signature(references.size());
-  Output result("");
-  if (options.json) {
-    result.stream() << score_json(evaluation.bleu, signature, options.width).dump(1) << '\n';
-  } else {
-    result.stream() << evaluation.bleu.line(options.width, signature) << '\n';
+  std::vector<MetricResult> results;
+  for (const Metric& metric : find_metrics(options.metrics)) {
+    results.push_back({metric.signature(references.size()),
+                       compare_systems(metric, hypotheses, references, Sampling())});
   }
+  Output result("");
+  result.stream() << system_report(results, options.format);
   result.finish();
 }
 
 constexpr const char* kFooter =
     "Examples:\n"
     "  dragoman evaluate runs/my-model --source test.en --reference test.de\n"
-    "  dragoman evaluate runs/my-model --source test.en --reference test.1.de test.2.de --json\n\n"
-    "BLEU is that of sacrebleu: cased, tokenizer 13a, the translations detokenised. "
-    "`dragoman metrics` scores\na file of translations in other ways.";
+    "  dragoman evaluate runs/my-model --source test.en --reference test.1.de test.2.de --json\n"
+    "  dragoman evaluate runs/my-model --source test.en --reference test.de --metrics bleu chrf "
+    "ter\n\n"
+    "The metrics are those of sacrebleu with its defaults (BLEU: cased, tokenizer 13a, the "
+    "translations\ndetokenised). `dragoman metrics` scores a file of translations in other ways.";
 
 }  // namespace
 
 void add_evaluate(CLI::App& app) {
-  CLI::App* verb = app.add_subcommand("evaluate", "Translate a text and score the result (BLEU)");
+  CLI::App* verb =
+      app.add_subcommand("evaluate", "Translate a text and score the result (BLEU, chrF, TER)");
   verb->footer(kFooter);
   auto options = std::make_shared<EvaluateOptions>();
   verb->add_option("MODEL", options->model, "A run directory (its best checkpoint) or a checkpoint")
@@ -79,10 +84,11 @@ void add_evaluate(CLI::App& app) {
                    "Reference translations; several files give several references for each line")
       ->required()
       ->type_name("FILE");
+  add_metric_names(*verb, options->metrics);
   verb->add_option("-o,--output", options->output, "Write the translations to a file too")
       ->type_name("FILE");
-  verb->add_flag("--json", options->json, "Print JSON with the keys that sacrebleu uses");
-  verb->add_option("-w,--width", options->width, "Decimals of the score")
+  verb->add_flag("--json", options->format.json, "Print JSON with the keys that sacrebleu uses");
+  verb->add_option("-w,--width", options->format.width, "Decimals of the score")
       ->check(CLI::Range(0, 15))
       ->type_name("N")
       ->capture_default_str();

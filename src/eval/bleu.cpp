@@ -4,18 +4,18 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
-#include <unordered_map>
 #include <utility>
 
 #include "core/check.h"
+#include "eval/metric.h"
+#include "eval/ngrams.h"
 #include "eval/unicode.h"
 
 namespace dragoman {
 namespace {
-
-constexpr size_t kOrders = BleuStatistics::kOrders;
 
 constexpr std::array<std::pair<std::string_view, Smoothing>, 4> kSmoothings{{
     {"exp", Smoothing::kExp},
@@ -34,37 +34,6 @@ bool uses_value(Smoothing smoothing) {
   return smoothing == Smoothing::kFloor || smoothing == Smoothing::kAddK;
 }
 
-/// How often each n-gram occurs, by order. The keys are views into the text that was counted: one
-/// space stands between tokens, so an n-gram is a substring and nothing is copied.
-using NgramCounts = std::array<std::unordered_map<std::string_view, int64_t>, kOrders>;
-
-/// Counts the n-grams of a tokenised line into `counts` and returns its number of tokens.
-int64_t count_ngrams(std::string_view tokens, NgramCounts& counts) {
-  std::vector<size_t> starts;
-  for (size_t at = 0; at < tokens.size();) {
-    starts.push_back(at);
-    at = std::min(tokens.find(' ', at), tokens.size() - 1) + 1;
-  }
-  const size_t length = starts.size();
-  starts.push_back(tokens.size() + 1);  // where a next token would start
-  for (size_t n = 1; n <= kOrders; ++n) {
-    for (size_t i = 0; i + n <= length; ++i) {
-      ++counts[n - 1][tokens.substr(starts[i], starts[i + n] - 1 - starts[i])];
-    }
-  }
-  return static_cast<int64_t>(length);
-}
-
-/// Keeps, for each n-gram, the greater of the counts in `most` and `counts`.
-void keep_greatest(NgramCounts& most, const NgramCounts& counts) {
-  for (size_t n = 0; n < kOrders; ++n) {
-    for (const auto& [ngram, count] : counts[n]) {
-      int64_t& greatest = most[n][ngram];
-      greatest = std::max(greatest, count);
-    }
-  }
-}
-
 /// The length closest to that of the hypothesis; the shorter one of two equally close.
 int64_t closest_length(int64_t hypothesis, const std::vector<int64_t>& references) {
   return *std::min_element(references.begin(), references.end(), [hypothesis](auto a, auto b) {
@@ -80,15 +49,16 @@ double brevity_penalty(int64_t hypothesis_length, int64_t reference_length) {
 }
 
 struct Precisions {
-  std::array<double, kOrders> percent{};
-  size_t orders = kOrders;  ///< how many of them the score averages
+  std::vector<double> percent;
+  size_t orders;  ///< how many of them the score averages
 };
 
 Precisions smoothed_precisions(const BleuStatistics& statistics, const BleuOptions& options,
                                double smooth_value) {
-  Precisions precisions;
+  const size_t orders = statistics.total.size();
+  Precisions precisions{std::vector<double>(orders), orders};
   double exp_matches = 1;
-  for (size_t n = 0; n < kOrders; ++n) {
+  for (size_t n = 0; n < orders; ++n) {
     const double added = options.smoothing == Smoothing::kAddK && n > 0 ? smooth_value : 0;
     const double correct = static_cast<double>(statistics.correct[n]) + added;
     const double total = static_cast<double>(statistics.total[n]) + added;
@@ -104,6 +74,12 @@ Precisions smoothed_precisions(const BleuStatistics& statistics, const BleuOptio
     }
   }
   return precisions;
+}
+
+/// Adds numbers one by one.
+void add_to(std::vector<int64_t>& sums, const std::vector<int64_t>& numbers) {
+  if (sums.size() < numbers.size()) sums.resize(numbers.size());
+  for (size_t n = 0; n < numbers.size(); ++n) sums[n] += numbers[n];
 }
 
 /// Zero if any of them is.
@@ -131,10 +107,8 @@ std::vector<std::string> smoothing_names() {
 BleuStatistics& BleuStatistics::operator+=(const BleuStatistics& other) {
   hypothesis_length += other.hypothesis_length;
   reference_length += other.reference_length;
-  for (size_t n = 0; n < kOrders; ++n) {
-    correct[n] += other.correct[n];
-    total[n] += other.total[n];
-  }
+  add_to(correct, other.correct);
+  add_to(total, other.total);
   return *this;
 }
 
@@ -143,6 +117,8 @@ Bleu::Bleu(BleuOptions options)
       tokenizer_(find_tokenizer(options_.tokenizer)),
       smooth_value_(
           options_.smooth_value.value_or(options_.smoothing == Smoothing::kFloor ? 0.1 : 1.0)) {
+  if (options_.max_ngram_order < 1)
+    fail_usage("the longest n-grams cannot have {} words", options_.max_ngram_order);
   if (!options_.smooth_value) return;
   if (!uses_value(options_.smoothing)) {
     fail_usage(
@@ -162,49 +138,22 @@ std::string Bleu::tokens(std::string_view line) const {
 BleuStatistics Bleu::segment(std::string_view hypothesis,
                              std::span<const std::string> references) const {
   check(!references.empty(), "BLEU needs at least one reference");
-
-  std::vector<std::string> reference_tokens;  // holds the text that the keys of the counts view
-  for (const std::string& reference : references) reference_tokens.push_back(tokens(reference));
-  NgramCounts reference_counts;
+  const NgramText words = NgramText::words(tokens(hypothesis));
+  std::vector<NgramText> reference_words;
   std::vector<int64_t> reference_lengths;
-  for (const std::string& line : reference_tokens) {
-    NgramCounts counts;
-    reference_lengths.push_back(count_ngrams(line, counts));
-    keep_greatest(reference_counts, counts);
+  for (const std::string& reference : references) {
+    reference_words.push_back(NgramText::words(tokens(reference)));
+    reference_lengths.push_back(reference_words.back().size());
   }
-
-  const std::string hypothesis_tokens = tokens(hypothesis);
-  NgramCounts hypothesis_counts;
   BleuStatistics statistics;
-  statistics.hypothesis_length = count_ngrams(hypothesis_tokens, hypothesis_counts);
-  statistics.reference_length = closest_length(statistics.hypothesis_length, reference_lengths);
-  for (size_t n = 0; n < kOrders; ++n) {
-    for (const auto& [ngram, count] : hypothesis_counts[n]) {
-      statistics.total[n] += count;
-      const auto found = reference_counts[n].find(ngram);
-      if (found != reference_counts[n].end())
-        statistics.correct[n] += std::min(count, found->second);
-    }
-  }
-  return statistics;
-}
-
-std::vector<BleuStatistics> Bleu::segments(
-    std::span<const std::string> hypotheses,
-    std::span<const std::vector<std::string>> references) const {
-  check(!hypotheses.empty(), "BLEU needs at least one segment; the hypotheses are empty");
-  for (size_t set = 0; set < references.size(); ++set) {
-    check(references[set].size() == hypotheses.size(),
-          "reference set {} has {} segments and the hypotheses have {}; they must be as many",
-          set + 1, references[set].size(), hypotheses.size());
-  }
-  std::vector<BleuStatistics> statistics;
-  statistics.reserve(hypotheses.size());
-  std::vector<std::string> segment_references(references.size());
-  for (size_t i = 0; i < hypotheses.size(); ++i) {
-    for (size_t set = 0; set < references.size(); ++set)
-      segment_references[set] = references[set][i];
-    statistics.push_back(segment(hypotheses[i], segment_references));
+  statistics.hypothesis_length = words.size();
+  statistics.reference_length = closest_length(words.size(), reference_lengths);
+  for (int n = 1; n <= options_.max_ngram_order; ++n) {
+    NgramCounts most;
+    for (const NgramText& reference : reference_words)
+      keep_greatest(most, reference.ngrams(static_cast<size_t>(n)));
+    statistics.correct.push_back(common_ngrams(words.ngrams(static_cast<size_t>(n)), most));
+    statistics.total.push_back(std::max<int64_t>(0, words.size() - n + 1));
   }
   return statistics;
 }
@@ -214,6 +163,7 @@ BleuScore Bleu::score(const Statistics& statistics) const {
   score.name = "BLEU";
   score.hypothesis_length = statistics.hypothesis_length;
   score.reference_length = statistics.reference_length;
+  score.precisions.resize(statistics.total.size());
   score.brevity_penalty = brevity_penalty(score.hypothesis_length, score.reference_length);
   if (score.reference_length > 0) {
     score.ratio =
@@ -221,10 +171,10 @@ BleuScore Bleu::score(const Statistics& statistics) const {
   }
   if (std::any_of(statistics.correct.begin(), statistics.correct.end(),
                   [](int64_t count) { return count > 0; })) {
-    const Precisions precisions = smoothed_precisions(statistics, options_, smooth_value_);
-    score.precisions = precisions.percent;
+    Precisions precisions = smoothed_precisions(statistics, options_, smooth_value_);
     score.value = score.brevity_penalty *
                   geometric_mean(std::span(precisions.percent).first(precisions.orders));
+    score.precisions = std::move(precisions.percent);
   }
   score.details = fmt::format("{:.1f} (BP = {:.3f} ratio = {:.3f} hyp_len = {} ref_len = {})",
                               fmt::join(score.precisions, "/"), score.brevity_penalty, score.ratio,
@@ -235,12 +185,15 @@ BleuScore Bleu::score(const Statistics& statistics) const {
 Signature Bleu::signature(size_t reference_count) const {
   std::string smooth(smoothing_name(options_.smoothing));
   if (uses_value(options_.smoothing)) smooth += fmt::format("[{:.2f}]", smooth_value_);
-  return {{"nrefs", std::to_string(reference_count)},
-          {"case", options_.lowercase ? "lc" : "mixed"},
-          {"eff", options_.effective_order ? "yes" : "no"},
-          {"tok", options_.tokenizer},
-          {"smooth", smooth},
-          {"version", "dragoman-" DRAGOMAN_VERSION}};
+  Signature signature{{"nrefs", std::to_string(reference_count)},
+                      {"case", options_.lowercase ? "lc" : "mixed"},
+                      {"eff", options_.effective_order ? "yes" : "no"},
+                      {"tok", options_.tokenizer},
+                      {"smooth", smooth}};
+  if (options_.max_ngram_order != 4)
+    signature.emplace_back("order", std::to_string(options_.max_ngram_order));
+  signature.emplace_back("version", "dragoman-" DRAGOMAN_VERSION);
+  return signature;
 }
 
 BleuScore corpus_bleu(std::span<const std::string> hypotheses,
@@ -248,7 +201,8 @@ BleuScore corpus_bleu(std::span<const std::string> hypotheses,
                       const BleuOptions& options) {
   const Bleu bleu(options);
   BleuStatistics sum;
-  for (const BleuStatistics& segment : bleu.segments(hypotheses, references)) sum += segment;
+  for (const BleuStatistics& segment : segment_statistics(bleu, hypotheses, references))
+    sum += segment;
   return bleu.score(sum);
 }
 

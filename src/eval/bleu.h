@@ -1,7 +1,6 @@
 // BLEU (Papineni et al. 2002), to the last digit as sacreBLEU 2 computes it (Post 2018).
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -34,24 +33,24 @@ struct BleuOptions {
   bool lowercase = false;
   Smoothing smoothing = Smoothing::kExp;
   std::optional<double> smooth_value;  ///< for kFloor (default 0.1) and kAddK (default 1) only
+  int max_ngram_order = 4;             ///< the longest n-grams counted
   bool effective_order = false;        ///< leave out orders longer than the text; for sentences
 };
 
 /// Everything that a segment contributes to the score of its corpus.
 struct BleuStatistics {
-  static constexpr size_t kOrders = 4;
+  int64_t hypothesis_length = 0;  ///< in tokens
+  int64_t reference_length = 0;   ///< of the reference closest in length
+  std::vector<int64_t> correct;   ///< n-grams of 1, 2, ... tokens found in a reference, clipped
+  std::vector<int64_t> total;     ///< n-grams of 1, 2, ... tokens in the hypothesis
 
-  int64_t hypothesis_length = 0;           ///< in tokens
-  int64_t reference_length = 0;            ///< of the reference closest in length
-  std::array<int64_t, kOrders> correct{};  ///< n-grams of 1..4 tokens found in a reference, clipped
-  std::array<int64_t, kOrders> total{};    ///< n-grams of 1..4 tokens in the hypothesis
-
+  /// Orders that one of them lacks count as zero.
   BleuStatistics& operator+=(const BleuStatistics& other);
   bool operator==(const BleuStatistics&) const = default;
 };
 
 struct BleuScore : Score {
-  std::array<double, BleuStatistics::kOrders> precisions{};  ///< in percent, after smoothing
+  std::vector<double> precisions;  ///< of each order, in percent, after smoothing
   double brevity_penalty = 1;
   double ratio = 0;  ///< hypothesis_length / reference_length
   int64_t hypothesis_length = 0;
@@ -62,8 +61,8 @@ class Bleu {
  public:
   using Statistics = BleuStatistics;
 
-  /// Throws UsageError for an unknown tokenizer, or a smoothing value that is negative or that the
-  /// smoothing does not use.
+  /// Throws UsageError for an unknown tokenizer, no n-gram order, or a smoothing value that is
+  /// negative or that the smoothing does not use.
   explicit Bleu(BleuOptions options = {});
 
   /// The statistics of one segment against one or more references. Counts are clipped to the
@@ -71,17 +70,13 @@ class Bleu {
   /// hypothesis, the shorter one of two equally close. Throws Error for invalid UTF-8.
   Statistics segment(std::string_view hypothesis, std::span<const std::string> references) const;
 
-  /// The statistics of each segment. `references` is [reference set][segment]. Throws Error where a
-  /// set is not as long as the hypotheses, or where there is no reference or no segment.
-  std::vector<Statistics> segments(std::span<const std::string> hypotheses,
-                                   std::span<const std::vector<std::string>> references) const;
-
   /// The score of a segment, or of a corpus by the sum of its segments:
   /// BP * exp(mean over n of log precision_n), BP = min(1, exp(1 - reference / hypothesis length)).
   BleuScore score(const Statistics& statistics) const;
 
-  /// sacreBLEU's signature, field for field and value for value, but for one: `version` names this
-  /// program (`dragoman-0.1.0`), since a signature tells which code computed the number.
+  /// sacreBLEU's signature, field for field and value for value, but for two: `version` names this
+  /// program (`dragoman-0.1.0`), since a signature tells which code computed the number, and
+  /// `order` stands there if it is not 4.
   Signature signature(size_t reference_count) const;
 
  private:
@@ -92,7 +87,8 @@ class Bleu {
   double smooth_value_;
 };
 
-/// The score of a whole corpus; `references` is [reference set][segment].
+/// The score of a whole corpus; `references` is [reference set][segment]. Throws as
+/// segment_statistics does.
 BleuScore corpus_bleu(std::span<const std::string> hypotheses,
                       std::span<const std::vector<std::string>> references,
                       const BleuOptions& options = {});

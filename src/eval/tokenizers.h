@@ -21,6 +21,14 @@ std::string tokenize_none(std::string_view line);
 /// dash from a digit before it.
 std::string tokenize_13a(std::string_view line);
 
+/// The tokenisation of NIST's mteval-v14 script for any language: splits Unicode punctuation from
+/// words unless it stands between digits, and every symbol. Entities stay as they are.
+std::string tokenize_intl(std::string_view line);
+
+/// For Chinese: each Chinese character, symbol or punctuation mark is a token, and the rest is
+/// split as 13a splits it. Entities stay as they are.
+std::string tokenize_zh(std::string_view line);
+
 /// Every code point that is not white space is a token of its own.
 std::string tokenize_char(std::string_view line);
 
@@ -29,5 +37,16 @@ Tokenizer find_tokenizer(std::string_view name);
 
 /// The names that `find_tokenizer` knows, the default first.
 std::vector<std::string> tokenizer_names();
+
+/// How Tercom, the program that defined TER, prepares a line.
+struct TercomOptions {
+  bool normalized = false;      ///< undo SGML entities and split punctuation from words
+  bool no_punct = false;        ///< leave punctuation out
+  bool asian_support = false;   ///< do both for Chinese and Japanese too, and split characters
+  bool case_sensitive = false;  ///< otherwise, everything is made lower case
+};
+
+/// The words of a line for TER, joined by one space each.
+std::string tokenize_tercom(std::string_view line, const TercomOptions& options);
 
 }  // namespace dragoman

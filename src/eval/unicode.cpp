@@ -96,6 +96,21 @@ bool is_space(int32_t c) {
          c == 0x205F || c == 0x3000;
 }
 
+bool is_punctuation(int32_t c) {
+  const utf8proc_category_t category = utf8proc_category(c);
+  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
+bool is_symbol(int32_t c) {
+  const utf8proc_category_t category = utf8proc_category(c);
+  return category >= UTF8PROC_CATEGORY_SM && category <= UTF8PROC_CATEGORY_SO;
+}
+
+bool is_number(int32_t c) {
+  const utf8proc_category_t category = utf8proc_category(c);
+  return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO;
+}
+
 std::string normalize_spaces(std::string_view text) {
   std::string words;
   words.reserve(text.size());

@@ -19,6 +19,12 @@ void append_utf8(std::string& text, int32_t codepoint);
 /// U+001C to U+001F.
 bool is_space(int32_t codepoint);
 
+/// Whether a code point is in the Unicode category P, S or N, of which `\p{P}` and so on speak in
+/// regular expressions. They are those of Unicode 15.0 with utf8proc 2.8.
+bool is_punctuation(int32_t codepoint);
+bool is_symbol(int32_t codepoint);
+bool is_number(int32_t codepoint);
+
 /// The words between white space of any kind, joined by one ASCII space: `" ".join(text.split())`.
 std::string normalize_spaces(std::string_view text);
 

@@ -123,21 +123,6 @@ TEST(Tape, RecordsNothingWhenTranslating) {
   EXPECT_EQ(tape.size(), 0u);
 }
 
-TEST(NoGrad, StopsTheGradientWhileItLives) {
-  const Variable x = Variable::leaf(values({3}));
-  Tape tape;
-  Variable constant;
-  {
-    const NoGrad outer(tape);
-    const NoGrad inner(tape);
-    constant = times(tape, x, 5);
-  }
-  EXPECT_FALSE(constant.needs_gradient());
-  EXPECT_TRUE(tape.recording());
-  tape.backward(plus(tape, times(tape, x, 2), constant));
-  EXPECT_THAT(gradient_of(x), ElementsAre(2));
-}
-
 TEST(Tape, NamesEveryMask) {
   const auto keys = [](uint64_t seed, uint32_t step) {
     Tape tape;

@@ -145,7 +145,7 @@ class Tape {
   void backward(const Variable& root);
 
   /// What operations on this tape share: the object that belongs to `key`, made at the first call.
-  /// It lives until the tape is gone back over.
+  /// It lives until the tape is gone back over; until then no parameter may change.
   template <class T>
   std::shared_ptr<T> shared(const void* key, const std::function<std::shared_ptr<T>()>& make) {
     std::shared_ptr<void>& object = shared_[key];
@@ -157,7 +157,6 @@ class Tape {
   size_t size() const { return entries_.size(); }
 
  private:
-  friend class NoGrad;
   struct Entry {
     std::string_view operation;  // a literal
     std::vector<std::shared_ptr<Sink>> outputs;
@@ -175,19 +174,6 @@ class Tape {
   RandomKey key_;
   std::vector<Entry> entries_;
   std::unordered_map<const void*, std::shared_ptr<void>> shared_;
-};
-
-/// While one lives, the tape records nothing.
-class NoGrad {
- public:
-  explicit NoGrad(Tape& tape) : tape_(tape), before_(tape.recording_) { tape.recording_ = false; }
-  ~NoGrad() { tape_.recording_ = before_; }
-  NoGrad(const NoGrad&) = delete;
-  NoGrad& operator=(const NoGrad&) = delete;
-
- private:
-  Tape& tape_;
-  bool before_;
 };
 
 /// Like GradientWriter, for a fresh gradient of bf16.

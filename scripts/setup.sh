@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the tools and libraries that Dragoman is built with, on Debian 12 and its relatives.
 #
-#   scripts/setup.sh
+#   scripts/setup.sh [--browser]      with Chromium, in which the page of `dragoman compare` is tested
 #
 # Uses sudo where it is not run as root. Returns at once, and asks no network, when all is there.
 set -euo pipefail
@@ -12,12 +12,16 @@ libraries=(
   nlohmann-json3-dev libutf8proc-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
   ocl-icd-opencl-dev  # unused, but the CMake files of libdnnl-dev ask for it
 )
+browser=(chromium chromium-driver python3-selenium fonts-dejavu-core)
 packages=("${tools[@]}" "${libraries[@]}")
 
 fail() {
   echo "setup.sh: $*" >&2
   exit 1
 }
+
+[[ $# -eq 0 || $* == --browser ]] || fail "usage: scripts/setup.sh [--browser]"
+[[ $# -eq 0 ]] || packages+=("${browser[@]}")
 
 if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
   cat >&2 << 'END'

@@ -23,8 +23,9 @@ LAYERS = {
     "eval": ["core"],
     "decode": MODELS,
     "train": [*MODELS, "eval", "decode"],
-    "report": [*MODELS, "eval"],
-    "cli": [*MODELS, "eval", "decode", "train", "report"],
+    "report": ["core", "eval"],
+    "study": [*MODELS, "eval", "decode", "train", "report"],
+    "cli": [*MODELS, "eval", "decode", "train", "report", "study"],
 }
 
 # Each vendor stands behind one folder's interface: a pattern of a line, and what may match it.

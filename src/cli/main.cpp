@@ -10,10 +10,12 @@
 
 #include "cli/average.h"
 #include "cli/bench.h"
+#include "cli/compare.h"
 #include "cli/config.h"
 #include "cli/evaluate.h"
 #include "cli/inspect.h"
 #include "cli/metrics.h"
+#include "cli/report.h"
 #include "cli/score.h"
 #include "cli/train.h"
 #include "cli/translate.h"
@@ -62,6 +64,8 @@ void describe(CLI::App& app) {
   add_score(app);
   add_average(app);
   add_inspect(app);
+  add_compare(app);
+  add_report(app);
   add_bench(app);
   add_config(app);
   for (CLI::App* verb : app.get_subcommands({})) verb->group("Verbs");

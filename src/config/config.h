@@ -11,6 +11,8 @@
 
 namespace dragoman {
 
+class Settings;
+
 struct DataConfig {
   std::string directory = "data";
   std::string source = "en";
@@ -348,6 +350,9 @@ Config load_config(const std::filesystem::path& path, const std::vector<std::str
 /// The same from text, for example from a checkpoint; `origin` stands for the file in messages.
 Config parse_config(const std::string& yaml, const std::string& origin,
                     const std::vector<std::string>& sets = {});
+
+/// The same from what was gathered of several files (config/settings.h).
+Config read_config(Settings& settings, const std::string& origin);
 
 /// UsageError, starting with `origin`, when settings are at odds with one another.
 void validate(const Config& config, const std::string& origin);

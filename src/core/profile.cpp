@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 
 #include "core/check.h"
@@ -92,9 +93,17 @@ std::string profile_table(const std::vector<Profile::Line>& lines, int64_t steps
 }
 
 int64_t peak_memory_of_process() {
+  // Rather than getrusage(), whose peak no reset reaches.
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    int64_t kibibytes = 0;
+    if (word == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
+  }
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   return int64_t{usage.ru_maxrss} * 1024;
 }
+
+void reset_peak_memory_of_process() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
 }  // namespace dragoman

@@ -65,7 +65,11 @@ class Profile {
 /// The lines as a table for people, times and calls divided by `steps`.
 std::string profile_table(const std::vector<Profile::Line>& lines, int64_t steps);
 
-/// The most memory that the process has had in use, in bytes.
+/// The most memory that the process has had in use since its start or the last reset, in bytes.
 int64_t peak_memory_of_process();
+
+/// Makes the present use the peak. Where the system does not allow it, the peak stays that of all
+/// of the process.
+void reset_peak_memory_of_process();
 
 }  // namespace dragoman

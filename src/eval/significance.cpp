@@ -17,21 +17,6 @@ struct Range {
   uint32_t count;
 };
 
-/// The scores of random samples, as many segments as there are, drawn with replacement. The samples
-/// of two systems hold the same segments.
-std::vector<double> bootstrap_scores(const SampleScore& score, Range segments,
-                                     const Sampling& sampling) {
-  std::vector<double> scores(static_cast<size_t>(sampling.resamples));
-  parallel_for(scores.size(), sampling.threads, [&](size_t i) {
-    Random random(sampling.seed, i);
-    std::vector<uint32_t> sample(segments.count);
-    for (uint32_t& segment : sample)
-      segment = segments.first + static_cast<uint32_t>(random.below(segments.count));
-    scores[i] = score(sample).value;
-  });
-  return scores;
-}
-
 double mean(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
@@ -49,17 +34,6 @@ double p_value(std::span<const double> differences, double difference) {
   if (difference == 0) return 1;  // sacreBLEU takes two equal texts for significantly different
   const auto above = std::ranges::count_if(differences, [=](double d) { return d > difference; });
   return static_cast<double>(above + 1) / static_cast<double>(differences.size() + 1);
-}
-
-/// The differences of resamples, less their mean: what they would be if there were none.
-double bootstrap_p_value(std::span<const double> baseline, std::span<const double> system,
-                         double difference) {
-  std::vector<double> differences(baseline.size());
-  for (size_t i = 0; i < differences.size(); ++i)
-    differences[i] = std::abs(system[i] - baseline[i]);
-  const double expected = mean(differences);
-  for (double& value : differences) value -= expected;
-  return p_value(differences, difference);
 }
 
 double randomization_p_value(const SampleScore& score, Range baseline, Range system,
@@ -89,6 +63,29 @@ void check_sampling(const Sampling& sampling) {
 
 }  // namespace
 
+std::vector<double> bootstrap_scores(const SampleScore& score, uint32_t first, uint32_t count,
+                                     const Sampling& sampling) {
+  std::vector<double> scores(static_cast<size_t>(sampling.resamples));
+  parallel_for(scores.size(), sampling.threads, [&](size_t i) {
+    Random random(sampling.seed, i);
+    std::vector<uint32_t> sample(count);
+    for (uint32_t& segment : sample) segment = first + static_cast<uint32_t>(random.below(count));
+    scores[i] = score(sample).value;
+  });
+  return scores;
+}
+
+// The differences of resamples, less their mean: what they would be if there were none.
+double bootstrap_p_value(std::span<const double> baseline, std::span<const double> system,
+                         double difference) {
+  std::vector<double> differences(baseline.size());
+  for (size_t i = 0; i < differences.size(); ++i)
+    differences[i] = std::abs(system[i] - baseline[i]);
+  const double expected = mean(differences);
+  for (double& value : differences) value -= expected;
+  return p_value(differences, difference);
+}
+
 std::vector<SystemResult> compare_systems(const Metric& metric,
                                           std::span<const std::vector<std::string>> systems,
                                           std::span<const std::vector<std::string>> references,
@@ -105,7 +102,7 @@ std::vector<SystemResult> compare_systems(const Metric& metric,
     std::iota(all.begin(), all.end(), range.first);
     SystemResult result{score(all), std::nullopt};
 
-    std::vector<double> scores = bootstrap_scores(score, range, sampling);
+    std::vector<double> scores = bootstrap_scores(score, range.first, range.count, sampling);
     if (!results.empty()) {
       const double difference = std::abs(results.front().score.value - result.score.value);
       if (sampling.test == PairedTest::kBootstrap)

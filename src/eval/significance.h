@@ -45,6 +45,17 @@ std::vector<SystemResult> compare_systems(const Metric& metric,
                                           std::span<const std::vector<std::string>> references,
                                           const Sampling& sampling);
 
+/// The scores of `sampling.resamples` samples of the segments `first` to `first + count - 1`, as
+/// many segments as there are, drawn with replacement. The samples are the same for every score and
+/// `first`.
+std::vector<double> bootstrap_scores(const SampleScore& score, uint32_t first, uint32_t count,
+                                     const Sampling& sampling);
+
+/// As SystemResult::p_value, from the scores of both systems on the same samples and the difference
+/// of their scores on all segments.
+double bootstrap_p_value(std::span<const double> baseline, std::span<const double> system,
+                         double difference);
+
 /// The signature with what was sampled, where sacreBLEU has it: `nrefs:1|bs:1000|seed:12345|...`.
 Signature with_sampling(Signature signature, const Sampling& sampling);
 

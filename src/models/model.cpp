@@ -80,14 +80,15 @@ Variable Model::logits(Tape& tape, const Variable& features) const {
   return linear(tape, features, *output_weight_, *output_bias_);
 }
 
-Memory Model::encode(Tape& tape, const TokenBatch& source) const {
-  return encoder_->encode(tape, embed(tape, source_embedding_, source.ids), source.packing);
+Memory Model::encode(Tape& tape, const TokenBatch& source, AttentionMaps* maps) const {
+  return encoder_->encode(tape, embed(tape, source_embedding_, source.ids), source.packing, maps);
 }
 
-Variable Model::decode(Tape& tape, const Memory& memory, const TokenBatch& target_input) const {
+Variable Model::decode(Tape& tape, const Memory& memory, const TokenBatch& target_input,
+                       AttentionMaps* maps) const {
   return logits(tape,
                 decoder_->decode(tape, memory, embed(tape, target_embedding_, target_input.ids),
-                                 target_input.packing));
+                                 target_input.packing, maps));
 }
 
 CrossEntropy Model::loss(Tape& tape, const Batch& batch, real label_smoothing) const {

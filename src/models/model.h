@@ -20,12 +20,27 @@ struct Memory {
   Variable summary;  ///< [sentences, memory width]: each whole sentence in one vector.
 };
 
+/// Where one layer attended to while it read a batch at once.
+struct AttentionMap {
+  enum class Kind {
+    kEncoder,  ///< The source to itself.
+    kDecoder,  ///< The target to what was before it.
+    kCross,    ///< The target to the source.
+  };
+  Kind kind;
+  int64_t layer = 0;  ///< Of its stack, from 0.
+  Tensor weights;     ///< [tokens, heads, longest], zero after the end of a sentence.
+};
+using AttentionMaps = std::vector<AttentionMap>;
+
 /// Reads sources.
 class Encoder {
  public:
   virtual ~Encoder() = default;
-  /// `embedded` is [source tokens, embedding width].
-  virtual Memory encode(Tape& tape, const Variable& embedded, const Packing& packing) const = 0;
+  /// `embedded` is [source tokens, embedding width]. `maps`, if not null, gets the layers'
+  /// attention, if they have any.
+  virtual Memory encode(Tape& tape, const Variable& embedded, const Packing& packing,
+                        AttentionMaps* maps) const = 0;
   /// The longest source, in tokens, that it can read.
   virtual int64_t longest() const = 0;
 };
@@ -49,9 +64,10 @@ class Decoder {
   virtual ~Decoder() = default;
 
   /// Teacher forcing: all steps at once. `embedded` is [target tokens, embedding width], the target
-  /// sentences standing longest first. Returns [target tokens, output width].
+  /// sentences standing longest first. Returns [target tokens, output width]. `maps`, if not null,
+  /// gets the layers' attention, if they have any.
   virtual Variable decode(Tape& tape, const Memory& memory, const Variable& embedded,
-                          const Packing& packing) const = 0;
+                          const Packing& packing, AttentionMaps* maps) const = 0;
 
   /// The state before the first token: one hypothesis a sentence. It may share the memory's
   /// tensors.
@@ -83,9 +99,12 @@ class Model {
   /// Ids and their packing on this model's device.
   TokenBatch load(const Sentences& sentences) const;
 
-  Memory encode(Tape& tape, const TokenBatch& source) const;
+  /// `maps`, if not null, gets where the encoder attended to.
+  Memory encode(Tape& tape, const TokenBatch& source, AttentionMaps* maps = nullptr) const;
   /// Logits [target tokens, target vocabulary]: row i predicts what follows the i-th input token.
-  Variable decode(Tape& tape, const Memory& memory, const TokenBatch& target_input) const;
+  /// `maps`, if not null, gets where the decoder attended to.
+  Variable decode(Tape& tape, const Memory& memory, const TokenBatch& target_input,
+                  AttentionMaps* maps = nullptr) const;
   /// The loss of a batch, summed over its target tokens. The rows of log_probabilities are
   /// batch.target_output's.
   CrossEntropy loss(Tape& tape, const Batch& batch, real label_smoothing) const;

@@ -171,7 +171,7 @@ Variable RecurrentDecoder::read_out(Tape& tape, const Variable& state, const Var
 }
 
 Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variable& embedded,
-                                  const Packing& packing) const {
+                                  const Packing& packing, AttentionMaps* maps) const {
   for (int64_t s = 1; s < packing.sentences(); ++s) {
     check(packing.length(s) <= packing.length(s - 1),
           "the target sentences of a batch must stand longest first");
@@ -185,10 +185,13 @@ Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variab
   const std::vector<Variable> embedded_steps =
       input_feeding_ ? split_rows(tape, inputs, order.sizes) : std::vector<Variable>();
   Carried carried = initial(tape, memory);
-  std::vector<Variable> states, contexts, readouts;
+  std::vector<Variable> states, contexts, readouts, attended;
+  const bool watched = maps != nullptr && has_attention();
   for (size_t t = 0; t < order.sizes.size(); ++t) {
     carried = first(tape, carried, order.sizes[t]);
-    advance(tape, context, from_embedding[t], carried, nullptr);
+    Tensor weights;
+    advance(tape, context, from_embedding[t], carried, watched ? &weights : nullptr);
+    if (watched) attended.emplace_back(weights);
     if (input_feeding_) {
       carried.readout = read_out(tape, carried.top, embedded_steps[t], carried.context);
       readouts.push_back(carried.readout);
@@ -196,6 +199,11 @@ Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variab
       states.push_back(carried.top);
       contexts.push_back(carried.context);
     }
+  }
+  if (watched) {
+    const Tensor weights = gather_rows(tape, concat_rows(tape, attended), order.places).value();
+    maps->push_back(
+        {AttentionMap::Kind::kCross, 0, weights.reshape({weights.rows(), 1, weights.columns()})});
   }
   // Without input feeding no step needs a readout: one product makes them all.
   const Variable features = input_feeding_ ? concat_rows(tape, readouts)

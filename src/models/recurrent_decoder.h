@@ -26,7 +26,7 @@ class RecurrentDecoder : public Decoder {
   RecurrentDecoder(const Scope& scope, const DecoderConfig& config, int64_t memory_dim);
 
   Variable decode(Tape& tape, const Memory& memory, const Variable& embedded,
-                  const Packing& packing) const override;
+                  const Packing& packing, AttentionMaps* maps) const override;
   std::unique_ptr<DecoderState> start(Tape& tape, const Memory& memory) const override;
   DecoderStep step(Tape& tape, DecoderState& state, const Variable& embedded,
                    bool want_attention) const override;

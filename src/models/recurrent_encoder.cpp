@@ -21,8 +21,8 @@ RecurrentEncoder::RecurrentEncoder(const Scope& scope, const EncoderConfig& conf
   }
 }
 
-Memory RecurrentEncoder::encode(Tape& tape, const Variable& embedded,
-                                const Packing& packing) const {
+Memory RecurrentEncoder::encode(Tape& tape, const Variable& embedded, const Packing& packing,
+                                AttentionMaps* /*maps*/) const {
   const TimeOrder forwards = time_order(packing, false);
   const TimeOrder backwards = bidirectional_ ? time_order(packing, true) : TimeOrder();
   Variable x = dropout(tape, embedded, embedding_dropout_);

@@ -13,7 +13,8 @@ namespace dragoman {
 class RecurrentEncoder : public Encoder {
  public:
   RecurrentEncoder(const Scope& scope, const EncoderConfig& config);
-  Memory encode(Tape& tape, const Variable& embedded, const Packing& packing) const override;
+  Memory encode(Tape& tape, const Variable& embedded, const Packing& packing,
+                AttentionMaps* maps) const override;
   int64_t longest() const override { return 1 << 20; }
 
  private:

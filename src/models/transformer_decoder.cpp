@@ -83,17 +83,24 @@ Stream TransformerDecoder::run_layer(Tape& tape, size_t number, const Stream& st
 }
 
 Variable TransformerDecoder::decode(Tape& tape, const Memory& memory, const Variable& embedded,
-                                    const Packing& packing) const {
+                                    const Packing& packing, AttentionMaps* maps) const {
   const AttentionLayout self = self_layout(packing);
   const AttentionLayout cross = cross_layout(packing, memory.packing);
   const Variable key_values = key_values_(tape, memory.states);
   const Variable placed = positions_(tape, embedded, packing.positions, packing.longest);
   Stream stream{dropout(tape, placed, embedding_dropout_)};
   for (size_t number = 0; number < layers_.size(); ++number) {
+    Tensor self_weights, cross_weights;
     const auto attend = [&](const Variable& x) {
-      return layers_[number].self_attention(tape, x, self, /*causal=*/true);
+      return layers_[number].self_attention(tape, x, self, /*causal=*/true,
+                                            maps ? &self_weights : nullptr);
     };
-    stream = run_layer(tape, number, stream, attend, key_values, cross, nullptr);
+    stream =
+        run_layer(tape, number, stream, attend, key_values, cross, maps ? &cross_weights : nullptr);
+    if (!maps) continue;
+    const auto layer = static_cast<int64_t>(number);
+    maps->push_back({AttentionMap::Kind::kDecoder, layer, self_weights});
+    maps->push_back({AttentionMap::Kind::kCross, layer, cross_weights});
   }
   return end_(tape, stream, tape.products());
 }

@@ -14,7 +14,7 @@ class TransformerDecoder : public Decoder {
   TransformerDecoder(const Scope& scope, const DecoderConfig& config, int64_t memory_dim);
 
   Variable decode(Tape& tape, const Memory& memory, const Variable& embedded,
-                  const Packing& packing) const override;
+                  const Packing& packing, AttentionMaps* maps) const override;
   std::unique_ptr<DecoderState> start(Tape& tape, const Memory& memory) const override;
   DecoderStep step(Tape& tape, DecoderState& state, const Variable& embedded,
                    bool want_attention) const override;
@@ -33,7 +33,8 @@ class TransformerDecoder : public Decoder {
   };
   struct State;
 
-  // Layer `number`; attend(x) is its self-attention, over a batch or over a cache.
+  // Layer `number`; attend(x) is its self-attention, over a batch or over a cache. `weights`, if
+  // not null, receives those of its cross-attention.
   template <class Attend>
   Stream run_layer(Tape& tape, size_t number, const Stream& stream, Attend attend,
                    const Variable& key_values, const AttentionLayout& cross, Tensor* weights) const;

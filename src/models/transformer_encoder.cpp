@@ -32,15 +32,17 @@ TransformerEncoder::TransformerEncoder(const Scope& scope, const EncoderConfig& 
   end_ = StackEnd(scope, options);
 }
 
-Memory TransformerEncoder::encode(Tape& tape, const Variable& embedded,
-                                  const Packing& packing) const {
+Memory TransformerEncoder::encode(Tape& tape, const Variable& embedded, const Packing& packing,
+                                  AttentionMaps* maps) const {
   const AttentionLayout layout = self_layout(packing);
   const Variable placed = positions_(tape, embedded, packing.positions, packing.longest);
   Stream stream{dropout(tape, placed, embedding_dropout_)};
   for (const Layer& layer : layers_) {
+    Tensor weights;
     stream = layer.attention_frame(tape, stream, [&](const Variable& x) {
-      return layer.attention(tape, x, layout, /*causal=*/false);
+      return layer.attention(tape, x, layout, /*causal=*/false, maps ? &weights : nullptr);
     });
+    if (maps) maps->push_back({AttentionMap::Kind::kEncoder, &layer - layers_.data(), weights});
     stream = layer.ffn_frame(tape, stream, [&](const Variable& x) { return layer.ffn(tape, x); });
   }
   const Variable states = end_(tape, stream, DType::kReal);

@@ -16,7 +16,8 @@ Positions make_positions(const Scope& scope, const StackConfig& config);
 class TransformerEncoder : public Encoder {
  public:
   TransformerEncoder(const Scope& scope, const EncoderConfig& config);
-  Memory encode(Tape& tape, const Variable& embedded, const Packing& packing) const override;
+  Memory encode(Tape& tape, const Variable& embedded, const Packing& packing,
+                AttentionMaps* maps) const override;
   int64_t longest() const override { return positions_.limit(); }
 
  private:

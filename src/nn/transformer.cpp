@@ -55,10 +55,11 @@ AttentionOptions SelfAttention::options(const Tape& tape) const {
 }
 
 Variable SelfAttention::operator()(Tape& tape, const Variable& x, const AttentionLayout& layout,
-                                   bool causal) const {
+                                   bool causal, Tensor* weights) const {
   const Variable all = query_key_value_(tape, x);
   AttentionOptions chosen = options(tape);
   chosen.causal = causal;
+  chosen.weights = weights;
   return output_(tape, attention(tape, {all, 0, dim_}, {all, dim_, dim_}, {all, 2 * dim_, dim_},
                                  layout, chosen));
 }

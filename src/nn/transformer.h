@@ -86,9 +86,9 @@ class SelfAttention {
   SelfAttention() = default;
   SelfAttention(const Scope& scope, const BlockOptions& options);
 
-  /// Every token of a batch at once.
-  Variable operator()(Tape& tape, const Variable& x, const AttentionLayout& layout,
-                      bool causal) const;
+  /// Every token of a batch at once. `weights`, if not null, receives [tokens, heads, longest].
+  Variable operator()(Tape& tape, const Variable& x, const AttentionLayout& layout, bool causal,
+                      Tensor* weights = nullptr) const;
   /// The next token of each hypothesis, after those in the cache, which it joins. The layout names
   /// the rows of the cache that each sees, the new one included.
   Variable step(Tape& tape, const Variable& x, KeyValueCache& cache,

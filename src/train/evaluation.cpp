@@ -1,6 +1,7 @@
 #include "train/evaluation.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <numeric>
 
@@ -20,12 +21,17 @@ std::optional<Evaluation> evaluate(const Translator& translator,
                                    std::span<const std::vector<std::string>> references,
                                    const StopRequested& stop) {
   Evaluation evaluation;
+  const auto begin_time = std::chrono::steady_clock::now();
   for (size_t begin = 0; begin < source.size(); begin += kLinesAtOnce) {
     if (stop && stop()) return std::nullopt;
     const auto lines = source.subspan(begin, std::min(kLinesAtOnce, source.size() - begin));
-    for (const Translation& translation : translator.translate(lines))
+    for (const Translation& translation : translator.translate(lines)) {
       evaluation.hypotheses.push_back(translation.text());
+      evaluation.target_tokens += std::ssize(translation.candidates.front().pieces);
+    }
   }
+  const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - begin_time;
+  evaluation.seconds = duration.count();
   evaluation.bleu = corpus_bleu(evaluation.hypotheses, references);
   return evaluation;
 }

@@ -20,10 +20,12 @@ namespace dragoman {
 /// Asked from time to time whether to give up.
 using StopRequested = std::function<bool()>;
 
-/// Translations and their score.
+/// Translations, their score, and how long they took.
 struct Evaluation {
   std::vector<std::string> hypotheses;
   BleuScore bleu;
+  double seconds = 0;         ///< Translating, scoring not counted.
+  int64_t target_tokens = 0;  ///< Pieces of the translations, `</s>` counted.
 };
 
 /// Translates `source` and scores the result by BLEU (tokenizer 13a, cased) against `references`,

@@ -84,10 +84,20 @@ void report_best(const TrainingState& state, const RunDirectory& directory) {
             state.best.bleu);
 }
 
+// Makes the peaks of memory this run's, where the process has trained others before.
+void reset_peaks() {
+  Allocator& allocator = Allocator::of(Device{});
+  allocator.release_cached();
+  allocator.reset_peak();
+  reset_peak_memory_of_process();
+}
+
 // Trains to a limit; false when a signal ended it before.
 bool train_to_limit(const Config& config, const TrainingData& data,
-                    std::optional<CheckpointReader> begun, RunDirectory& directory) {
-  Trainer trainer(config, data, directory);
+                    std::optional<CheckpointReader> begun, RunDirectory& directory,
+                    const ShowProgress& show_progress) {
+  reset_peaks();
+  Trainer trainer(config, data, directory, show_progress);
   if (begun) trainer.resume(*begun);
   begun.reset();  // an open file would keep its space on the disk when it is replaced
   describe_model(config, data, trainer);
@@ -103,8 +113,9 @@ bool train_to_limit(const Config& config, const TrainingData& data,
   return true;
 }
 
-// Translates the test corpora with the best model, scores them and keeps both.
-void test(const Config& config, const RunDirectory& directory) {
+// Translates the test corpora with the best model, scores them and keeps both; false when a signal
+// ended it before.
+bool test(const Config& config, const RunDirectory& directory) {
   const LoadedModel best = load_model(directory.best());
   const Translator translator(*best.model, best.vocabularies, config.decoding);
   const Signature signature = Bleu().signature(1);
@@ -115,7 +126,7 @@ void test(const Config& config, const RunDirectory& directory) {
     const auto evaluation = evaluate(translator, text.source, references, StopSignals::requested);
     if (!evaluation) {
       log::info("stopped by a signal; the same command tests again");
-      return;
+      return false;
     }
     directory.write_translations("test", name, config.data.target, evaluation->hypotheses);
     log::info("test {}: {}", name, evaluation->bleu.line(2, signature));
@@ -125,6 +136,7 @@ void test(const Config& config, const RunDirectory& directory) {
                        {"details", evaluation->bleu.details}});
   }
   write_atomically(directory.test_scores(), results.dump(2) + "\n");
+  return true;
 }
 
 }  // namespace
@@ -160,7 +172,7 @@ std::vector<std::string> conflicts(const Config& before, const Config& now) {
   return differences;
 }
 
-void run_training(const Config& config) {
+bool run_training(const Config& config, const ShowProgress& show_progress) {
   RunDirectory directory(config.run_directory());
   std::optional<CheckpointReader> begun = find_begun(config, directory);
   log::open_file(directory.train_log());  // and left open, for an error that ends the program
@@ -181,9 +193,11 @@ void run_training(const Config& config) {
   std::optional<TrainingData> data;
   if (!ended) data = prepare(config, directory, begun);
   const StopSignals signals;  // from here on there is something to save
-  if (!ended && !train_to_limit(config, *data, std::move(begun), directory)) return;
-  if (!config.data.test.empty() && !std::filesystem::exists(directory.test_scores()))
-    test(config, directory);
+  if (!ended && !train_to_limit(config, *data, std::move(begun), directory, show_progress)) {
+    return false;
+  }
+  return config.data.test.empty() || std::filesystem::exists(directory.test_scores()) ||
+         test(config, directory);
 }
 
 }  // namespace dragoman

@@ -18,7 +18,8 @@ constexpr int64_t kProfiledSteps = 10;
 
 }  // namespace
 
-Trainer::Trainer(const Config& config, const TrainingData& data, RunDirectory& directory)
+Trainer::Trainer(const Config& config, const TrainingData& data, RunDirectory& directory,
+                 ShowProgress show_progress)
     : config_(config),
       data_(data),
       directory_(directory),
@@ -26,7 +27,13 @@ Trainer::Trainer(const Config& config, const TrainingData& data, RunDirectory& d
              static_cast<uint64_t>(config.seed)),
       updater_(config, model_),
       schedule_(config.training, config.model.decoder.dim),
-      validator_(config, data.vocabularies, model_) {
+      validator_(config, data.vocabularies, model_),
+      show_progress_(std::move(show_progress)) {
+  if (!show_progress_) {
+    show_progress_ = [this](double fraction, std::string_view text, double seconds_left) {
+      progress_.update(fraction, text, seconds_left);
+    };
+  }
   state_.training_text = data.dataset->description().inputs;
 }
 
@@ -81,7 +88,7 @@ std::optional<std::string> Trainer::train(const StopRequested& stop) {
     step();
     if (done + 1 == kStepsBeforeProfile + kProfiledSteps) finish_profile();
     if (state_.step % training.log_every == 0) log_steps();
-    show_progress();
+    report_progress();
   }
 }
 
@@ -195,10 +202,9 @@ void Trainer::finish_profile() {
   profile_.reset();
 }
 
-void Trainer::show_progress() {
-  progress_.update(fraction_done(config_.training, state_),
-                   fmt::format("step {}  epoch {:.2f}", state_.step, state_.epochs),
-                   seconds_left());
+void Trainer::report_progress() {
+  show_progress_(fraction_done(config_.training, state_),
+                 fmt::format("step {}  epoch {:.2f}", state_.step, state_.epochs), seconds_left());
 }
 
 void Trainer::show_samples(const std::vector<std::string>& hypotheses) const {

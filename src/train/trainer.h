@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
+#include <string_view>
 
 #include "config/config.h"
 #include "core/profile.h"
@@ -19,12 +21,19 @@
 
 namespace dragoman {
 
+/// Shows how far a run is: the part that is done, where it stands, and the seconds left (negative:
+/// unknown).
+using ShowProgress =
+    std::function<void(double fraction, std::string_view text, double seconds_left)>;
+
 /// Trains one model in one run directory. All that follows from a state follows from its
 /// checkpoint: a run that is killed and continued makes the same steps as one that is not.
 class Trainer {
  public:
-  /// A new run, at step 0. `directory` must outlive the trainer.
-  Trainer(const Config& config, const TrainingData& data, RunDirectory& directory);
+  /// A new run, at step 0. `directory` must outlive the trainer. Without `show_progress` there is a
+  /// progress bar of its own.
+  Trainer(const Config& config, const TrainingData& data, RunDirectory& directory,
+          ShowProgress show_progress = {});
 
   /// Goes on from a checkpoint of the same run. Throws Error when it does not fit.
   void resume(const CheckpointReader& checkpoint);
@@ -49,7 +58,7 @@ class Trainer {
   void save_to(const std::filesystem::path& path) const;
   void log_steps();
   void finish_profile();
-  void show_progress();
+  void report_progress();
   void show_samples(const std::vector<std::string>& hypotheses) const;
   double learning_rate(int64_t step) const;
   double seconds_left() const;
@@ -71,6 +80,7 @@ class Trainer {
   int64_t first_step_ = 0;  // of this session
   std::optional<Profile> profile_;
   Progress progress_;
+  ShowProgress show_progress_;
 };
 
 }  // namespace dragoman

@@ -1,0 +1,173 @@
+#include "config/settings.h"
+
+#include <fmt/ranges.h>
+
+#include <string_view>
+
+#include "core/check.h"
+
+namespace dragoman {
+namespace {
+
+std::string joined(const std::string& prefix, const std::string& name) {
+  return prefix.empty() ? name : prefix + "." + name;
+}
+
+// Levenshtein's distance.
+int edit_distance(std::string_view a, std::string_view b) {
+  std::vector<int> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<int>(j);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    int diagonal = row[0];
+    row[0] = static_cast<int>(i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const int replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+YAML::Node load_map(const std::string& yaml, const std::string& origin) {
+  std::vector<YAML::Node> documents;
+  try {
+    documents = YAML::LoadAll(yaml);
+  } catch (const YAML::Exception& e) {
+    fail_usage("{}:{}: no valid YAML: {}", origin, e.mark.line + 1, e.msg);
+  }
+  if (documents.size() > 1) fail_usage("{}: holds several YAML documents, not one", origin);
+  if (documents.empty() || documents[0].IsNull()) return YAML::Node(YAML::NodeType::Map);
+  if (!documents[0].IsMap()) fail_usage("{}: expected lines such as 'seed: 1'", origin);
+  return documents[0];
+}
+
+std::pair<std::string, std::string> split_set(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    fail_usage("--set {}: expected key.path=value, such as training.max_steps=1000", text);
+  }
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::string shown(const YAML::Node& value) {
+  YAML::Emitter emitter;
+  emitter.SetMapFormat(YAML::Flow);
+  emitter.SetSeqFormat(YAML::Flow);
+  emitter << value;
+  return value.IsScalar() ? value.Scalar() : emitter.c_str();
+}
+
+bool convert(const YAML::Node& node, std::string& out) {
+  if (!node.IsScalar() && !node.IsNull()) return false;
+  out = node.IsNull() ? "" : node.Scalar();
+  return true;
+}
+
+void Settings::add_map(const YAML::Node& map, const std::string& origin) {
+  if (map.size() > 0) flatten(map, "", origin, origin, ++calls_);
+}
+
+void Settings::add_set(const std::string& text) {
+  const auto [key, value] = split_set(text);
+  add_set(text, key, value);
+}
+
+void Settings::add_set(const std::string& text, const std::string& key, const std::string& value) {
+  const std::string where = "--set " + text;
+  try {
+    flatten(YAML::Load(value), key, "", where, ++calls_);
+  } catch (const YAML::Exception& e) {
+    fail_usage("{}: no valid YAML after '=': {}", where, e.msg);
+  }
+}
+
+void Settings::inherit() {
+  for (Setting& setting : list_) setting.inherited = true;
+}
+
+Setting* Settings::find(const std::string& key) {
+  const auto found = index_.find(key);
+  return found == index_.end() ? nullptr : &list_[found->second];
+}
+
+void Settings::finish() const {
+  if (!problems.empty()) fail_usage("{}", fmt::join(problems, "\n"));
+}
+
+void Settings::flatten(const YAML::Node& node, const std::string& key, const std::string& file,
+                       const std::string& where, size_t generation) {
+  if (!node.IsMap() || node.size() == 0) return add({key, node, where}, generation);
+  for (const auto& entry : node) {
+    const YAML::Node& name = entry.first;
+    const std::string place =
+        file.empty() ? where : fmt::format("{}:{}", file, name.Mark().line + 1);
+    if (name.IsScalar()) {
+      flatten(entry.second, joined(key, name.Scalar()), file, place, generation);
+    } else {
+      problems.push_back(fmt::format("{}: a key must be a word", place));
+    }
+  }
+}
+
+void Settings::add(Setting setting, size_t generation) {
+  Setting* const earlier = find(setting.key);
+  if (earlier == nullptr) {
+    index_[setting.key] = list_.size();
+    list_.push_back(std::move(setting));
+    generations_.push_back(generation);
+    return;
+  }
+  size_t& its_generation = generations_[static_cast<size_t>(earlier - list_.data())];
+  if (its_generation == generation) {
+    problems.push_back(fmt::format("{}: {} is given twice, first at {}", setting.where, setting.key,
+                                   earlier->where));
+  } else {
+    earlier->value.reset(setting.value);  // assignment would change the node that others share
+    earlier->where = std::move(setting.where);
+    earlier->inherited = setting.inherited;
+    its_generation = generation;
+  }
+}
+
+void SettingsReader::reject_rest() {
+  for (const Setting& setting : settings_.list()) {
+    if (setting.taken) continue;
+    if (const Key* const leaf = leaf_above(setting.key)) {
+      settings_.problems.push_back(fmt::format("{}: {}: expected {}, not settings below it",
+                                               setting.where, leaf->path, leaf->kind));
+    } else {
+      settings_.problems.push_back(
+          fmt::format("{}: unknown key {}; the nearest valid key is {} ({})", setting.where,
+                      setting.key, nearest(setting.key), lister_));
+    }
+  }
+  if (settings_.problems.empty()) settings_.problems = idle_;
+}
+
+void SettingsReader::problem(const Setting& setting, const std::string& what) {
+  settings_.problems.push_back(fmt::format("{}: {}: {}", setting.where, setting.key, what));
+}
+
+const SettingsReader::Key* SettingsReader::leaf_above(const std::string& key) const {
+  for (const Key& known : keys_) {
+    if (!known.kind.empty() && key.starts_with(known.path + ".")) return &known;
+  }
+  return nullptr;
+}
+
+// A key is near when it is spelled alike, or when its last word is and only the section is wrong.
+std::string SettingsReader::nearest(const std::string& key) const {
+  const auto last_word = [](const std::string& path) { return path.substr(path.rfind('.') + 1); };
+  const auto distance = [&](const Key& known) {
+    return std::min(edit_distance(key, known.path),
+                    1 + edit_distance(last_word(key), last_word(known.path)));
+  };
+  return std::min_element(keys_.begin(), keys_.end(),
+                          [&](const Key& a, const Key& b) { return distance(a) < distance(b); })
+      ->path;
+}
+
+}  // namespace dragoman

@@ -60,13 +60,15 @@ def main():
         for key, command in variants.items():
             if key in failed:
                 continue
-            print(f"round {round_ + 1} of {arguments.rounds}: {' '.join(key)}", file=sys.stderr)
+            name = f"round {round_ + 1} of {arguments.rounds}: {' '.join(key)}"
             try:
                 results[key].append(output_of(command, arguments.limit))
+                speed = results[key][-1]["target_tokens_per_second"]
+                print(f"{name}: {speed:.0f} target tokens/s", file=sys.stderr, flush=True)
             except RuntimeError as error:
                 failed.add(key)
                 reasons[key] = str(error)
-                print(f"{' '.join(key)} failed: {error}"[:2000], file=sys.stderr)
+                print(f"{name} failed: {error}"[:2000], file=sys.stderr)
     median = lambda runs, field: statistics.median(run[field] for run in runs)
     print(f"{arguments.config}, medians of {arguments.rounds} runs in turn\n")
     print("| precision | program | target tokens/s | peak memory, MiB | of the ceiling | Dragoman is faster by |")

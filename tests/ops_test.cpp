@@ -259,6 +259,21 @@ TEST(Softmax, OfHugeNumbersIsFinite) {
   EXPECT_TRUE(all_finite(x.sink()->gradient));
 }
 
+TEST(Attention, DropsNoWeightsOfSharedSegments) {
+  Tape tape;
+  tape.set_training(1, 1);
+  const Variable x = zeros({1, 4});
+  const AttentionLayout layout{.query_offsets = ids({0, 1}),
+                               .key_offsets = ids({0, 1}),
+                               .key_segments = ids({0}),
+                               .longest_key = 1};
+  EXPECT_THAT(
+      [&] {
+        attention(tape, {x, 0, 4}, {x, 0, 4}, {x, 0, 4}, layout, {.dropout = 0.5f});
+      },
+      ThrowsMessage<Error>(StartsWith("attention: no dropout")));
+}
+
 TEST(Attention, OfHugeNumbersIsFinite) {
   Tape tape;
   const Variable q = Variable::leaf(Tensor::from(std::vector<real>{1e10f, 1, -1e10f, 1}, {4, 1}));
@@ -267,6 +282,31 @@ TEST(Attention, OfHugeNumbersIsFinite) {
   EXPECT_TRUE(all_finite(y.value()));
   tape.backward(sum(tape, y));
   EXPECT_TRUE(all_finite(q.sink()->gradient));
+}
+
+TEST(Linear, OfOneWeightMayHaveManyBiases) {
+  const Variable x(Tensor::from(std::vector<real>{1, 2}, {1, 2}));
+  const Variable weight(Tensor::from(std::vector<real>{3, 4}, {1, 2}));
+  const Variable one(Tensor::from(std::vector<real>{1})), ten(Tensor::from(std::vector<real>{10}));
+  Tape tape(/*recording=*/false);
+  EXPECT_THAT(linear(tape, x, weight, one).value().to_host(), ElementsAre(12));
+  EXPECT_THAT(linear(tape, x, weight, ten).value().to_host(), ElementsAre(21));
+  EXPECT_THAT(linear(tape, x, weight).value().to_host(), ElementsAre(11));
+}
+
+TEST(StepLinear, SharesItsWeightWithOtherBiases) {
+  const Variable x(Tensor::from(std::vector<real>{1, 2}, {1, 2}));
+  const Variable weight = Variable::leaf(Tensor::from(std::vector<real>{3, 4}, {1, 2}));
+  const Variable one = Variable::leaf(Tensor::from(std::vector<real>{1}));
+  const Variable ten = Variable::leaf(Tensor::from(std::vector<real>{10}));
+  Tape tape;
+  const Variable sum =
+      add(tape, step_linear(tape, x, weight, one), step_linear(tape, x, weight, ten));
+  EXPECT_THAT(sum.value().to_host(), ElementsAre(33));
+  tape.backward(sum);
+  EXPECT_THAT(weight.sink()->gradient.to_host(), ElementsAre(2, 4));
+  EXPECT_THAT(one.sink()->gradient.to_host(), ElementsAre(1));
+  EXPECT_THAT(ten.sink()->gradient.to_host(), ElementsAre(1));
 }
 
 TEST(Norms, OfConstantRowsAreFinite) {

@@ -242,6 +242,29 @@ TEST_F(StudyTest, RunsAreGroupedBySeed) {
   EXPECT_FALSE(fs::exists(directory_ / "report/index.html"));
 }
 
+TEST_F(StudyTest, RunsOfAnyNameStayApartAndInTheReport) {
+  const auto train = [&](const fs::path& place, const char* layers) {
+    fs::create_directories(place.parent_path());
+    run_training(config({"name=../../tiny", "output=" + place.string(), "training.max_steps=3",
+                         std::string("model.encoder.layers=") + layers}));
+  };
+  train(run("x/model"), "1");
+  train(run("y/model"), "2");
+  EXPECT_EQ(group_runs({run("x/model")})[0].name, "../../tiny");
+  const auto systems = group_runs({run("x/model"), run("y/model")});
+  ASSERT_THAT(systems, SizeIs(2));
+  EXPECT_NE(systems[0].name, systems[1].name);
+  const fs::path output = directory_ / "report";
+  ASSERT_TRUE(compare_runs(group_runs({run("x/model")}),
+                           {.output = output, .data = config().data, .tests = {"test"}}, {}));
+  ASSERT_TRUE(
+      compare_runs(systems, {.output = output, .data = config().data, .tests = {"test"}}, {}));
+  size_t translations = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(output / "translations"))
+    translations += entry.path().filename() == "test.json" ? 1 : 0;
+  EXPECT_EQ(translations, 3U);
+}
+
 TEST_F(StudyTest, TranslationsOfAnotherModelAreMadeAgain) {
   run_training(config({"training.max_steps=3"}));
   const TestCorpus test = read_tests(config().data, {"test"})[0];

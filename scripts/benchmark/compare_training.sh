@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Trains the same model on the same batches with Dragoman and with PyTorch, in turn, and prints both speeds.
 #
-#   scripts/benchmark/compare_training.sh CONFIG [--rounds N] [--steps N] [--set key=value]...
+#   scripts/benchmark/compare_training.sh CONFIG [--rounds N] [--steps N] [--limit SECONDS] [--set key=value]...
+#
+# What is not done within the limit, such as compiling a model, is left out.
 #
 # PyTorch is installed into a virtual environment outside the project, $DRAGOMAN_BENCHMARK_VENV
 # (~/.cache/dragoman/pytorch if that is not set): a few GB.
@@ -9,7 +11,7 @@
 source "$(dirname "$0")/../common.sh"
 
 [[ $# -ge 1 && -f $1 ]] || {
-  echo "usage: scripts/benchmark/compare_training.sh CONFIG [--rounds N] [--steps N] [--set key=value]..." >&2
+  echo "usage: scripts/benchmark/compare_training.sh CONFIG [--rounds N] [--steps N] [--limit SECONDS] [--set key=value]..." >&2
   exit 2
 }
 venv=${DRAGOMAN_BENCHMARK_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/dragoman/pytorch}

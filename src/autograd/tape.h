@@ -6,10 +6,11 @@
 #include <bit>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <span>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/rng.h"
@@ -144,10 +145,12 @@ class Tape {
   /// Goes back from `root`, whose gradient is set to one, to every leaf. Empties the tape.
   void backward(const Variable& root);
 
-  /// What operations on this tape share: the object that belongs to `key`, made at the first call.
-  /// It lives until the tape is gone back over; until then no parameter may change.
-  template <class T>
-  std::shared_ptr<T> shared(const void* key, const std::function<std::shared_ptr<T>()>& make) {
+  /// What calls of an operation with the same parameters share, one or two of them, by their
+  /// addresses: the object that `make` returns at the first call. It lives until the tape is gone
+  /// back over; until then no parameter may change.
+  using Key = std::pair<const void*, const void*>;
+  template <class T, class Make>
+  std::shared_ptr<T> shared(const Key& key, Make make) {
     std::shared_ptr<void>& object = shared_[key];
     if (!object) object = make();
     return std::static_pointer_cast<T>(object);
@@ -173,7 +176,7 @@ class Tape {
   DType products_ = DType::kReal;
   RandomKey key_;
   std::vector<Entry> entries_;
-  std::unordered_map<const void*, std::shared_ptr<void>> shared_;
+  std::map<Key, std::shared_ptr<void>> shared_;
 };
 
 /// Like GradientWriter, for a fresh gradient of bf16.

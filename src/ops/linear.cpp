@@ -218,8 +218,9 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
 Variable step_linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias) {
   check_columns("step_linear", "the weight", weight, x.columns());
   if (bias.defined()) check_columns("step_linear", "the bias", bias, weight.rows());
-  const auto steps = tape.shared<LinearSteps>(
-      weight.data(), [&] { return std::make_shared<LinearSteps>(tape, weight, bias); });
+  const auto steps =
+      tape.shared<LinearSteps>({weight.data(), bias.defined() ? bias.data() : nullptr},
+                               [&] { return std::make_shared<LinearSteps>(tape, weight, bias); });
   const Tensor left = convert(x.value(), steps->type());
   const Tensor y = steps->result(left);
   if (!tape.recording()) return Variable(y);

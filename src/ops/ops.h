@@ -176,8 +176,8 @@ struct AttentionOptions {
 /// softmax(scale q k^T) v for each head over the keys of each group (Vaswani et al. 2017, eq. 1):
 /// query [n, heads * head_dim], key [m, heads * head_dim], value [m, heads * value_dim] ->
 /// [n, heads * value_dim]. Memory is linear in the lengths: backward computes the weights again
-/// from one number a query and head. A query that sees no key gives zeros. Gradients want layouts
-/// without key_segments and key_rows.
+/// from two numbers a query and head. A query that sees no key gives zeros. Gradients and dropout
+/// want layouts without key_segments and key_rows.
 Variable attention(Tape& tape, const Columns& query, const Columns& key, const Columns& value,
                    const AttentionLayout& layout, const AttentionOptions& options);
 

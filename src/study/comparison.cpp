@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "core/check.h"
@@ -134,6 +135,13 @@ class Count {
   Progress progress_;
 };
 
+// A system's name, which is free, as that of one directory.
+std::string directory_name(std::string name) {
+  std::replace(name.begin(), name.end(), '/', '_');
+  if (name.starts_with('.')) name[0] = '_';
+  return name;
+}
+
 // Adds one run to its system; false when `stop` said so.
 bool measure_run(const fs::path& directory, const ComparisonOptions& options,
                  const Measurements& measured, Count& count, const StopRequested& stop,
@@ -148,8 +156,8 @@ bool measure_run(const fs::path& directory, const ComparisonOptions& options,
   const std::string label = fmt::format("seed-{}", run.seed);
   for (const TestCorpus& test : measured.tests) {
     count.show(fmt::format("{}, {}, {}", system.name, label, test.name));
-    auto output =
-        translate_test(model, test, options.output / "translations" / system.name / label, stop);
+    auto output = translate_test(
+        model, test, options.output / "translations" / directory_name(system.name) / label, stop);
     if (!output) return false;
     run.outputs.push_back(std::move(*output));
   }
@@ -213,12 +221,15 @@ std::vector<ComparedSystem> group_runs(const std::vector<fs::path>& runs) {
     systems[s].runs.push_back(run);
     seeds[s].push_back(seed);
   }
-  for (size_t s = 0; s < systems.size(); ++s) {
-    const auto same = std::count_if(configs.begin(), configs.end(), [&](const Config& other) {
-      return other.name == configs[s].name;
-    });
-    if (same > 1) systems[s].name = fs::absolute(systems[s].runs[0]).lexically_normal().filename();
-  }
+  const auto name_apart = [&](auto name_of) {
+    std::map<std::string, int> times;
+    for (const ComparedSystem& system : systems) ++times[system.name];
+    for (ComparedSystem& system : systems) {
+      if (times[system.name] > 1) system.name = name_of(system.runs[0]);
+    }
+  };
+  name_apart([](const fs::path& run) { return fs::absolute(run).lexically_normal().filename(); });
+  name_apart([](const fs::path& run) { return run; });
   return systems;
 }
 

@@ -31,9 +31,9 @@ struct ComparisonOptions {
 };
 
 /// Systems from run directories: runs whose configurations differ in the seed (and in where files
-/// are, and in limits) only are one system, named as the configuration is, or by the directory
-/// where two systems would have one name. Throws Error for a directory without a checkpoint, and
-/// UsageError when a directory is given twice.
+/// are, and in limits) only are one system, named as the configuration is; where two systems would
+/// have one name, by the directory; and where that does not tell them apart, by its path. Throws
+/// Error for a directory without a checkpoint, and UsageError when a directory is given twice.
 std::vector<ComparedSystem> group_runs(const std::vector<std::filesystem::path>& runs);
 
 /// Translates, scores and writes the report to `options.output`; translations made before by the

@@ -30,7 +30,7 @@ LAYERS = {
 
 # Each vendor stands behind one folder's interface: a pattern of a line, and what may match it.
 VENDORS = [
-    (r"#\s*pragma\s+omp|_Pragma\(\s*\"omp", "tensor/launch.h"),
+    (r"#\s*pragma\s+omp|_Pragma\(\s*\"omp", ("tensor/launch_cpu.h", "tensor/lane.h")),
     (r"#\s*include\s*[<\"]omp\.h", "tensor/"),
     (r"#\s*include\s*[<\"](oneapi/)?dnnl", "tensor/"),
     (r"#\s*include\s*[<\"](cuda|cublas)", "tensor/"),
@@ -58,7 +58,7 @@ def problems_of_line(source, path, line):
             yield f'includes "{name}", but {folder} stands on {below} only'
     for pattern, home in VENDORS:
         if re.match(r"\s*(" + pattern + ")", line) and not path.as_posix().startswith(home):
-            yield f"'{line.strip()}' belongs in src/{home} only"
+            yield f"'{line.strip()}' belongs in {home} of src only"
 
 
 def problems_of(source):

@@ -3,55 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "core/profile.h"
-#include "tensor/launch.h"
 
 namespace dragoman {
-namespace {
-
-template <class T>
-struct WriteEach {
-  GradientWriter to;
-  const T* from;
-  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { to(i, from[i]); }
-};
-template <class T>
-WriteEach(GradientWriter, const T*) -> WriteEach<T>;
-
-}  // namespace
-
-GradientWriter Variable::gradient() const {
-  if (!sink_) return {};
-  if (!sink_->gradient.defined())
-    sink_->gradient = Tensor::empty(sink_->shape, DType::kReal, sink_->device);
-  sink_->gradient = convert(sink_->gradient, DType::kReal);
-  return {sink_->gradient.data(), std::exchange(sink_->written, true)};
-}
-
-GradientWriter Variable::zeroed_gradient() const {
-  GradientWriter writer = gradient();
-  if (writer && !writer.accumulate()) sink_->gradient.clear();
-  return writer ? GradientWriter(writer.data(), true) : writer;
-}
-
-void Variable::add_gradient(Tensor gradient) const {
-  if (!sink_) return;
-  check(gradient.size() == sink_->shape.size(), "a gradient {} for a value {}",
-        to_string(gradient.shape()), to_string(sink_->shape));
-  if (!sink_->written && !sink_->gradient.defined() && gradient.unique()) {
-    sink_->gradient = gradient.reshape(sink_->shape);
-    sink_->written = true;
-    return;
-  }
-  const GradientWriter to = this->gradient();
-  visit(gradient, [&](const auto* from) {
-    launch::map(gradient.device(), gradient.size(), WriteEach{to, from});
-  });
-}
-
 void Tape::set_training(uint64_t seed, uint32_t step) {
   training_ = true;
   key_ = {.seed = seed, .step = step, .site = 0};
@@ -61,12 +17,6 @@ RandomKey Tape::next_random_key() {
   const RandomKey key = key_;
   ++key_.site;
   return key;
-}
-
-bool all_finite(const Tensor& tensor) {
-  return visit(tensor, [&](const auto* values) {
-    return std::all_of(values, values + tensor.size(), [](real x) { return std::isfinite(x); });
-  });
 }
 
 void Tape::check_values(std::string_view operation, std::span<const Tensor> values,
@@ -140,9 +90,8 @@ void Tape::run(Entry& entry) {
 
 void Tape::backward(const Variable& root) {
   check(root.needs_gradient(), "backward: the result depends on nothing that wants a gradient");
-  const GradientWriter seed = root.gradient();
-  launch::map(root.value().device(), root.value().size(),
-              [=] DRAGOMAN_HOST_DEVICE(int64_t i) { seed(i, 1); });
+  const std::vector<real> ones(static_cast<size_t>(root.value().size()), real{1});
+  root.add_gradient(Tensor::from(ones, root.shape(), root.value().device()));
   while (!entries_.empty()) {
     Entry entry = std::move(entries_.back());
     entries_.pop_back();

@@ -81,6 +81,16 @@ struct RandomKey {
 /// Elements that one block of masks covers: 16 lanes of a vector times the 4 words of a counter.
 inline constexpr int kRandomBlock = 64;
 
+/// Words c, 16 + c, 32 + c and 48 + c of the block b of a mask, for the counter 16 b + c.
+DRAGOMAN_HOST_DEVICE inline void random_words(const RandomKey& key, uint64_t counter,
+                                              uint32_t (&words)[4]) {
+  words[0] = static_cast<uint32_t>(counter);
+  words[1] = static_cast<uint32_t>(counter >> 32);
+  words[2] = key.step;
+  words[3] = key.site;
+  philox4x32<7>(static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32), words);
+}
+
 /// The 64 words of one block of a mask, laid out so that a CPU computes 16 counters in the lanes of
 /// its vectors and stores contiguously. Seven rounds pass BigCrush (ibid., table 2).
 DRAGOMAN_HOST_DEVICE inline void random_block(const RandomKey& key, uint64_t block,
@@ -90,14 +100,12 @@ DRAGOMAN_HOST_DEVICE inline void random_block(const RandomKey& key, uint64_t blo
 #pragma GCC ivdep
 #endif
   for (uint32_t lane = 0; lane < 16; ++lane) {
-    const uint64_t position = block * 16 + lane;
-    uint32_t counter[4] = {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32),
-                           key.step, key.site};
-    philox4x32<7>(static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32), counter);
-    words[lane] = counter[0];
-    words[16 + lane] = counter[1];
-    words[32 + lane] = counter[2];
-    words[48 + lane] = counter[3];
+    uint32_t part[4];
+    random_words(key, block * 16 + lane, part);
+    words[lane] = part[0];
+    words[16 + lane] = part[1];
+    words[32 + lane] = part[2];
+    words[48 + lane] = part[3];
   }
 }
 

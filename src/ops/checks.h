@@ -79,16 +79,10 @@ class Mask {
       lane.each(columns, [=](int64_t c) { f(c, real{1}); });
       return;
     }
-    const int64_t blocks = (columns + kRandomBlock - 1) / kRandomBlock;
-    for (int64_t block = 0; block < blocks; ++block) {
-      uint32_t words[kRandomBlock];
-      random_block(key_, static_cast<uint64_t>(row * blocks + block), words);
-      const int64_t begin = block * kRandomBlock;
-      const int64_t count = columns - begin < kRandomBlock ? columns - begin : kRandomBlock;
-      lane.each(count, [=, &words, dropout = dropout_](int64_t c) {
-        f(begin + c, dropout.factor(words[c]));
-      });
-    }
+    const auto first = static_cast<uint64_t>(row * ((columns + kRandomBlock - 1) / kRandomBlock));
+    lane.each_random(key_, first, columns, [=, dropout = dropout_](int64_t c, uint32_t word) {
+      f(c, dropout.factor(word));
+    });
   }
 
  private:

@@ -8,6 +8,10 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "tensor/gpu.h"
+#if defined(DRAGOMAN_EMULATED_GPU)
+#include "tensor/gpu_emulated.h"
+#endif
 
 namespace dragoman {
 namespace {
@@ -29,11 +33,25 @@ size_t size_class(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-void* system_memory(size_t size) {
+void* system_memory(Device device, size_t size) {
+  if (device.on_gpu()) return gpu::allocate(device.index, size);
+#if defined(DRAGOMAN_EMULATED_GPU)
+  return gpu::allocate_on_cpu(size);
+#else
   if (size % kLargePage != 0) return std::aligned_alloc(kAlignment, size);
   void* const data = std::aligned_alloc(kLargePage, size);
   if (data != nullptr) ::madvise(data, size, MADV_HUGEPAGE);  // a wish: it may be refused
   return data;
+#endif
+}
+
+void return_to_system(Device device, void* data, [[maybe_unused]] size_t size) {
+  if (device.on_gpu()) return gpu::release(device.index, data);
+#if defined(DRAGOMAN_EMULATED_GPU)
+  gpu::release_on_cpu(data, size);
+#else
+  std::free(data);
+#endif
 }
 
 }  // namespace
@@ -43,8 +61,13 @@ Buffer::~Buffer() { Allocator::of(device_).give_back(data_, bytes_); }
 Allocator& Allocator::of(Device device) {
   // Never destroyed: tensors of static lifetime may give memory back at any moment.
   static Allocator* const cpu = new Allocator(Device{});
-  check(device == Device{}, "no allocator for device {}", to_string(device));
-  return *cpu;
+  if (!device.on_gpu()) return *cpu;
+  static std::mutex mutex;
+  static auto* const gpus = new std::map<int, std::unique_ptr<Allocator>>;
+  const std::lock_guard lock(mutex);
+  std::unique_ptr<Allocator>& allocator = (*gpus)[device.index];
+  if (!allocator) allocator.reset(new Allocator(device));
+  return *allocator;
 }
 
 std::shared_ptr<Buffer> Allocator::allocate(size_t bytes) {
@@ -58,22 +81,25 @@ std::shared_ptr<Buffer> Allocator::allocate(size_t bytes) {
     found->second.pop_back();
     if (found->second.empty()) cached_.erase(found);
   } else {
-    data = system_memory(size);
+    data = system_memory(device_, size);
     if (data == nullptr) {
       release_cached_locked();
-      data = system_memory(size);
+      data = system_memory(device_, size);
     }
     check(data != nullptr,
-          "out of memory: {} bytes were asked for while tensors hold {} (peak {}); lower "
+          "out of memory on {}: {} bytes were asked for while tensors hold {} (peak {}); lower "
           "training.batch_tokens or the model's size",
-          size, statistics_.in_use, statistics_.peak);
+          to_string(device_), size, statistics_.in_use, statistics_.peak);
     statistics_.reserved += size;
     ++statistics_.system_calls;
   }
   ++statistics_.allocations;
   statistics_.in_use += size;
   statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
-  if (poison_) std::memset(data, 0xFF, size);
+  if (poison_) {
+    device_.on_gpu() ? gpu::fill(device_.index, data, 0xFF, size)
+                     : static_cast<void>(std::memset(data, 0xFF, size));
+  }
   return std::make_shared<Buffer>(data, size, device_);
 }
 
@@ -85,7 +111,7 @@ void Allocator::give_back(void* data, size_t bytes) {
 
 void Allocator::release_cached_locked() {
   for (auto& [size, blocks] : cached_) {
-    for (void* data : blocks) std::free(data);
+    for (void* data : blocks) return_to_system(device_, data, size);
     statistics_.reserved -= size * blocks.size();
   }
   cached_.clear();

@@ -1,13 +1,62 @@
 #include "tensor/device.h"
 
+#include <charconv>
 #include <cstring>
 
+#include "core/check.h"
+#include "tensor/gpu.h"
+
 namespace dragoman {
+namespace {
 
-std::string to_string(Device) { return "cpu"; }
+constexpr std::string_view kCudaPrefix = "cuda:";
 
-void copy_bytes(Device, void* destination, Device, const void* source, size_t bytes) {
-  if (bytes > 0) std::memcpy(destination, source, bytes);
+// The number after "cuda:", or -1.
+int index_of(std::string_view name) {
+  if (name == "cuda") return 0;
+  if (!name.starts_with(kCudaPrefix)) return -1;
+  name.remove_prefix(kCudaPrefix.size());
+  int index = -1;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
+  return error == std::errc() && end == name.data() + name.size() ? index : -1;
+}
+
+}  // namespace
+
+std::string to_string(Device device) {
+  return device.on_gpu() ? std::string(kCudaPrefix) + std::to_string(device.index) : "cpu";
+}
+
+Device find_device(const std::string& name) {
+  if (name == "cpu") return {};
+  if (name == "auto") return gpu::count() > 0 ? Device{Device::Kind::kCuda, 0} : Device{};
+  const int index = index_of(name);
+  check(index >= 0, "there is no device '{}': write auto, cpu, cuda or cuda:NUMBER", name);
+  check(gpu::count() > 0, "the device '{}' cannot be had: {}", name, gpu::why_none());
+  check(index < gpu::count(), "the device '{}' cannot be had: this machine has {} GPU{}", name,
+        gpu::count(), gpu::count() == 1 ? ", cuda:0" : "s");
+  return {Device::Kind::kCuda, index};
+}
+
+std::vector<Device> all_devices() {
+  std::vector<Device> devices = {Device{}};
+  for (int index = 0; index < gpu::count(); ++index)
+    devices.push_back({Device::Kind::kCuda, index});
+  return devices;
+}
+
+std::string describe(Device device) {
+  return device.on_gpu() ? gpu::describe(device.index) : to_string(device);
+}
+
+void synchronize(Device device) {
+  if (device.on_gpu()) gpu::synchronize(device.index);
+}
+
+void copy_bytes(Device to, void* destination, Device from, const void* source, size_t bytes) {
+  if (bytes == 0) return;
+  if (to.on_gpu() || from.on_gpu()) return gpu::copy(to, destination, from, source, bytes);
+  std::memcpy(destination, source, bytes);
 }
 
 }  // namespace dragoman

@@ -4,22 +4,39 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace dragoman {
 
 /// A processor with memory of its own.
 struct Device {
-  enum class Kind : uint8_t { kCpu };
+  enum class Kind : uint8_t { kCpu, kCuda };
   Kind kind = Kind::kCpu;
-  int index = 0;
+  int index = 0;  ///< Of several GPUs.
 
+  bool on_gpu() const { return kind != Kind::kCpu; }
   bool operator==(const Device&) const = default;
 };
 
-/// "cpu".
+/// "cpu" or "cuda:0".
 std::string to_string(Device device);
 
-/// Copies `bytes` from one device's memory to another's (or its own).
+/// The device of a name: "cpu", "cuda" (the first GPU), "cuda:1", or "auto", which is the first GPU
+/// where there is one that this program can use and the CPU elsewhere. Throws Error for another
+/// name, and for a GPU that cannot be had, with the reason.
+Device find_device(const std::string& name);
+
+/// The CPU, and every GPU that this program can use.
+std::vector<Device> all_devices();
+
+/// The processor's name and memory, for people: "NVIDIA H100 (80 GB)"; "cpu" for the CPU.
+std::string describe(Device device);
+
+/// Returns when the device has done all that it was given to do.
+void synchronize(Device device);
+
+/// Copies `bytes` from one device's memory to another's (or its own), behind what the devices were
+/// given to do before. The source may be changed when it returns.
 void copy_bytes(Device to, void* destination, Device from, const void* source, size_t bytes);
 
 }  // namespace dragoman

@@ -12,7 +12,7 @@
 #include <cstring>
 #include <dnnl.hpp>
 
-#include "tensor/launch.h"
+#include "tensor/launch_cpu.h"
 #include "tensor/pack_avx512.h"
 #include "tensor/threads.h"
 
@@ -126,10 +126,10 @@ class Product {
 
   void pack(uint32_t* to) const {
     const int64_t panels = parts(g_.n, kPanel);
-    launch::tasks(Device{}, panels * depth_.count(), 0, g_.n * g_.k,
-                  [=, this](Lane, int64_t task, real*) {
-                    pack_panel_of(task / panels, task % panels * kPanel, to);
-                  });
+    launch::cpu::tasks(panels * depth_.count(), 0, g_.n * g_.k,
+                       [=, this](Lane, int64_t task, real*) {
+                         pack_panel_of(task / panels, task % panels * kPanel, to);
+                       });
   }
 
   void multiply(const uint32_t* packed) const {
@@ -143,14 +143,14 @@ class Product {
     const int64_t columns = parts(panels, strips) * kPanel;
     const int64_t column_blocks = parts(g_.n, columns);
     const int64_t scratch = packs_a_ ? parts(rows, kSlice) * slice_distance(depth_.part) : 0;
-    launch::tasks(Device{}, row_blocks * column_blocks, scratch, g_.m * g_.n * g_.k / 16,
-                  [=, this](Lane, int64_t task, real* memory) {
-                    const int64_t row = task / column_blocks * rows;
-                    const int64_t column = task % column_blocks * columns;
-                    block(
-                        {row, std::min(rows, g_.m - row), column, std::min(columns, g_.n - column)},
-                        packed, reinterpret_cast<uint32_t*>(memory));
-                  });
+    launch::cpu::tasks(
+        row_blocks * column_blocks, scratch, g_.m * g_.n * g_.k / 16,
+        [=, this](Lane, int64_t task, real* memory) {
+          const int64_t row = task / column_blocks * rows;
+          const int64_t column = task % column_blocks * columns;
+          block({row, std::min(rows, g_.m - row), column, std::min(columns, g_.n - column)}, packed,
+                reinterpret_cast<uint32_t*>(memory));
+        });
   }
 
  private:

@@ -7,9 +7,8 @@
 #include <unordered_map>
 
 #include "core/check.h"
-#include "core/profile.h"
-#include "tensor/gemm.h"
 #include "tensor/gemm_avx512.h"
+#include "tensor/gemm_backends.h"
 #include "tensor/threads.h"
 
 namespace dragoman {
@@ -184,25 +183,21 @@ void gemm_by_library(const Gemm& g) {
 
 }  // namespace
 
-void gemm(Device device, const Gemm& g) {
-  if (g.m == 0 || g.n == 0) return;
-  check(g.k > 0, "a matrix product of depth 0 ({} x 0 x {})", g.m, g.n);
-  Profile::count(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
-                 static_cast<double>(g.k));
+void cpu::gemm(const Gemm& g) {
   const bool worthwhile = g.packed.defined() || g.m >= kWorthPacking;
   if (!worthwhile || !avx512::multiplies(g.inputs)) return gemm_by_library(g);
-  const Tensor packed = g.packed.defined() ? g.packed : pack(device, g);
+  const Tensor packed = g.packed.defined() ? g.packed : cpu::pack(g);
   avx512::multiply(g, reinterpret_cast<const uint32_t*>(packed.data<int32_t>()));
 }
 
-Tensor pack(Device device, const Gemm& g) {
+Tensor cpu::pack(const Gemm& g) {
   if (!avx512::multiplies(g.inputs)) return {};
-  Tensor packed = Tensor::empty({avx512::packed_words(g.k, g.n, g.inputs)}, DType::kInt32, device);
+  Tensor packed = Tensor::empty({avx512::packed_words(g.k, g.n, g.inputs)}, DType::kInt32);
   avx512::pack(g, reinterpret_cast<uint32_t*>(packed.data<int32_t>()));
   return packed;
 }
 
-bool has_bf16_products(Device) {
+bool cpu::has_bf16_products() {
   return dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core_bf16;
 }
 

@@ -9,8 +9,9 @@
 
 namespace dragoman::tile {
 
-// Bytes of a vector register of the processor that is compiled for.
-#if defined(__AVX512F__)
+// Bytes of a vector register of the processor that is compiled for; with CUDA the host's and the
+// device's code must agree.
+#if defined(__AVX512F__) || defined(__CUDACC__)
 #define DRAGOMAN_VECTOR_BYTES 64
 #elif defined(__AVX__)
 #define DRAGOMAN_VECTOR_BYTES 32

@@ -1,0 +1,27 @@
+// What the files that name CUDA share: the checks of its calls, and the stream that all work of a
+// GPU goes through, so that memory may be used again as soon as its tensor is gone.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "core/check.h"
+
+namespace dragoman::cuda {
+
+/// Throws Error, with CUDA's own words, unless `status` is success.
+inline void check_call(cudaError_t status, const char* what) {
+  check(status == cudaSuccess, "CUDA: {}: {} ({})", what, cudaGetErrorString(status),
+        cudaGetErrorName(status));
+}
+
+/// What the launchers read of a GPU.
+struct Properties {
+  int multiprocessors = 0;
+  size_t shared_memory_per_block = 0;  ///< Bytes that any kernel may have.
+};
+
+/// Makes the GPU the calling thread's, and returns its stream.
+cudaStream_t stream_of(int index);
+const Properties& properties_of(int index);
+
+}  // namespace dragoman::cuda

@@ -1,0 +1,25 @@
+#include "tensor/gemm.h"
+
+#include "core/check.h"
+#include "core/profile.h"
+#include "tensor/gemm_backends.h"
+
+namespace dragoman {
+
+void gemm(Device device, const Gemm& g) {
+  if (g.m == 0 || g.n == 0) return;
+  check(g.k > 0, "a matrix product of depth 0 ({} x 0 x {})", g.m, g.n);
+  Profile::count(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
+                 static_cast<double>(g.k));
+  device.on_gpu() ? gpu::gemm(device.index, g) : cpu::gemm(g);
+}
+
+Tensor pack(Device device, const Gemm& product) {
+  return device.on_gpu() ? Tensor() : cpu::pack(product);
+}
+
+bool has_bf16_products(Device device) {
+  return device.on_gpu() ? gpu::has_bf16_products(device.index) : cpu::has_bf16_products();
+}
+
+}  // namespace dragoman

@@ -1,0 +1,19 @@
+// The products of each kind of processor, behind tensor/gemm.h.
+#pragma once
+
+#include "tensor/gemm.h"
+
+namespace dragoman::cpu {
+
+void gemm(const Gemm& product);
+Tensor pack(const Gemm& product);
+bool has_bf16_products();
+
+}  // namespace dragoman::cpu
+
+namespace dragoman::gpu {
+
+void gemm(int index, const Gemm& product);
+bool has_bf16_products(int index);
+
+}  // namespace dragoman::gpu

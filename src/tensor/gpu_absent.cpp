@@ -1,0 +1,28 @@
+// A build without CUDA.
+#include "core/check.h"
+#include "tensor/gemm_backends.h"
+#include "tensor/gpu.h"
+
+namespace dragoman::gpu {
+
+namespace {
+
+[[noreturn]] void fail_here() { fail("{}", why_none()); }
+
+}  // namespace
+
+int count() { return 0; }
+std::string why_none() {
+  return "this program was built without CUDA; build it with -DDRAGOMAN_CUDA=ON where the CUDA "
+         "Toolkit (12 or later) is installed";
+}
+std::string describe(int) { fail_here(); }
+void* allocate(int, size_t) { fail_here(); }
+void release(int, void*) { fail_here(); }
+void fill(int, void*, int, size_t) { fail_here(); }
+void copy(Device, void*, Device, const void*, size_t) { fail_here(); }
+void synchronize(int) { fail_here(); }
+void gemm(int, const Gemm&) { fail_here(); }
+bool has_bf16_products(int) { fail_here(); }
+
+}  // namespace dragoman::gpu

@@ -1,0 +1,216 @@
+// The lanes that work on one row of an operation together: a vector unit on a CPU, a block of
+// threads on a GPU (a warp, where the row is short). In the build that emulates a GPU for tests
+// they are threads of the host, so that what is wrong in working together shows without a GPU.
+#pragma once
+
+#include <cstdint>
+
+#include "core/real.h"
+#include "core/rng.h"
+#include "tensor/tile.h"
+#if defined(DRAGOMAN_EMULATED_GPU)
+#include "tensor/team.h"
+#endif
+
+namespace dragoman {
+
+/// Where a row's functor finds the lanes that work on that row together. All of them run the whole
+/// functor; what stands in an `each` is divided among them. A body given to `each` must not depend
+/// on another element's. `each`, `once` and the reductions begin when all lanes have come to them,
+/// and return when all have done their part: what one lane wrote in one of them, all can read
+/// behind it. Outside of them memory that others can see may only be read.
+class Lane {
+ public:
+  /// f(0), ..., f(n - 1), in any order. The same lane gets the same element every time.
+  template <class F>
+  DRAGOMAN_HOST_DEVICE void each(int64_t n, F f) const {
+#if defined(__CUDA_ARCH__)
+    wait();
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) f(i);
+    wait();
+#else
+#if defined(DRAGOMAN_EMULATED_GPU)
+    if (const Team* team = Team::current()) {
+      team->wait();
+      for (int64_t i = team->rank(); i < n; i += team->size()) f(i);
+      team->wait();
+      return;
+    }
+#endif
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) f(i);
+#endif
+  }
+
+  /// f(), by one of the lanes.
+  template <class F>
+  DRAGOMAN_HOST_DEVICE void once(F f) const {
+    each(1, [&](int64_t) { f(); });
+  }
+
+  /// f(0) + ... + f(n - 1).
+  template <class F>
+  DRAGOMAN_HOST_DEVICE real sum(int64_t n, F f) const {
+    real total = 0;
+#if defined(__CUDA_ARCH__)
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) total += f(i);
+    return combine(total, Add{});
+#else
+#if defined(DRAGOMAN_EMULATED_GPU)
+    if (const Team* team = Team::current()) {
+      for (int64_t i = team->rank(); i < n; i += team->size()) total += f(i);
+      return team->combine(total, Add{});
+    }
+#endif
+#pragma omp simd reduction(+ : total)
+    for (int64_t i = 0; i < n; ++i) total += f(i);
+    return total;
+#endif
+  }
+
+  /// The lowest number.
+  DRAGOMAN_HOST_DEVICE static constexpr real lowest() { return -kLargest; }
+
+  /// max(f(0), ..., f(n - 1)); the lowest number for n = 0. NaN is not kept.
+  template <class F>
+  DRAGOMAN_HOST_DEVICE real max(int64_t n, F f) const {
+    real most = -kLargest;
+#if defined(__CUDA_ARCH__)
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) most = Larger{}(most, f(i));
+    return combine(most, Larger{});
+#else
+#if defined(DRAGOMAN_EMULATED_GPU)
+    if (const Team* team = Team::current()) {
+      for (int64_t i = team->rank(); i < n; i += team->size()) most = Larger{}(most, f(i));
+      return team->combine(most, Larger{});
+    }
+#endif
+#pragma omp simd reduction(max : most)
+    for (int64_t i = 0; i < n; ++i) {
+      const real value = f(i);
+      most = value > most ? value : most;
+    }
+    return most;
+#endif
+  }
+
+  /// f(i, word) for i in [0, n), with the words of the blocks of the mask `key` from the `first`
+  /// on.
+  template <class F>
+  DRAGOMAN_HOST_DEVICE void each_random(const RandomKey& key, uint64_t first, int64_t n,
+                                        F f) const {
+    constexpr int64_t kCounters = kRandomBlock / 4;
+    const int64_t blocks = (n + kRandomBlock - 1) / kRandomBlock;
+    if (together()) {
+      // A counter's four words lie a quarter of a block apart.
+      each(blocks * kCounters, [=](int64_t i) {
+        const int64_t begin = i / kCounters * kRandomBlock + i % kCounters;
+        uint32_t words[4];
+        random_words(key, first * kCounters + static_cast<uint64_t>(i), words);
+        for (int64_t part = 0; part < 4; ++part) {
+          if (begin + part * kCounters < n) f(begin + part * kCounters, words[part]);
+        }
+      });
+      return;
+    }
+    for (int64_t block = 0; block < blocks; ++block) {
+      uint32_t words[kRandomBlock];
+      random_block(key, first + static_cast<uint64_t>(block), words);
+      const int64_t begin = block * kRandomBlock;
+      const int64_t count = n - begin < kRandomBlock ? n - begin : kRandomBlock;
+      each(count, [=, &words](int64_t i) { f(begin + i, words[i]); });
+    }
+  }
+
+  /// The sum and the maximum of x[0], ..., x[n - 1] where n is a positive multiple of tile::kLanes.
+  DRAGOMAN_HOST_DEVICE real sum_row(int64_t n, const real* x) const {
+#if !defined(__CUDA_ARCH__)
+    if (!together()) return tile::sum(n, x);
+#endif
+    return sum(n, [=](int64_t i) { return x[i]; });
+  }
+  DRAGOMAN_HOST_DEVICE real max_row(int64_t n, const real* x) const {
+#if !defined(__CUDA_ARCH__)
+    if (!together()) return tile::max(n, x);
+#endif
+    return max(n, [=](int64_t i) { return x[i]; });
+  }
+
+  /// As tile::product.
+  DRAGOMAN_HOST_DEVICE void product(int64_t m, int64_t n, int64_t k, tile::Strided a, const real* b,
+                                    int64_t ldb, real* c, int64_t ldc, bool accumulate) const {
+#if !defined(__CUDA_ARCH__)
+    if (!together()) return tile::product(m, n, k, a, b, ldb, c, ldc, accumulate);
+#endif
+    each(m * n, [=](int64_t at) {
+      const int64_t i = at / n, j = at % n;
+      real total = accumulate ? c[i * ldc + j] : real{0};
+      for (int64_t p = 0; p < k; ++p) total += a.data[i * a.row + p * a.column] * b[p * ldb + j];
+      c[i * ldc + j] = total;
+    });
+  }
+
+  /// As tile::transpose.
+  DRAGOMAN_HOST_DEVICE void transpose(int64_t rows, int64_t columns, const real* from,
+                                      int64_t ld_from, real* to, int64_t ld_to) const {
+#if !defined(__CUDA_ARCH__)
+    if (!together()) return tile::transpose(rows, columns, from, ld_from, to, ld_to);
+#endif
+    const int64_t width = tile::padded(rows);
+    each(width * columns, [=](int64_t at) {
+      const int64_t i = at / columns, j = at % columns;
+      to[j * ld_to + i] = from[(i < rows ? i : rows - 1) * ld_from + j];
+    });
+  }
+
+ private:
+  static constexpr real kLargest = static_cast<real>(3.4028234663852886e38);
+
+  struct Add {
+    DRAGOMAN_HOST_DEVICE real operator()(real a, real b) const { return a + b; }
+  };
+  struct Larger {
+    DRAGOMAN_HOST_DEVICE real operator()(real a, real b) const { return b > a ? b : a; }
+  };
+
+  // Whether the lanes are threads, which each run the functor.
+  DRAGOMAN_HOST_DEVICE static bool together() {
+#if defined(__CUDA_ARCH__)
+    return true;
+#elif defined(DRAGOMAN_EMULATED_GPU)
+    return Team::current() != nullptr;
+#else
+    return false;
+#endif
+  }
+
+#if defined(__CUDACC__)
+  static constexpr unsigned kWarp = 32;
+
+  // A block of one warp's width may be several, a row each.
+  __device__ static void wait() {
+    if (blockDim.x == kWarp) {
+      __syncwarp();
+    } else {
+      __syncthreads();
+    }
+  }
+
+  // The same number in all lanes: within a warp the exchange is symmetric.
+  template <class F>
+  __device__ static real combine(real value, F f) {
+    for (unsigned other = kWarp / 2; other > 0; other /= 2)
+      value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, other));
+    if (blockDim.x == kWarp) return value;
+    __shared__ real parts[kWarp];
+    __syncthreads();  // whoever still reads the parts of the reduction before
+    if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = value;
+    __syncthreads();
+    value = parts[0];
+    for (unsigned warp = 1; warp < blockDim.x / kWarp; ++warp) value = f(value, parts[warp]);
+    return value;
+  }
+#endif
+};
+
+}  // namespace dragoman

@@ -1,0 +1,241 @@
+// The launchers of a GPU. Kernels are here and nowhere else. Each output is summed by one thread,
+// or by the threads of a block in a fixed order: results are the same from run to run.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "tensor/allocator.h"
+#include "tensor/column_sums.h"
+#include "tensor/cuda.h"
+#include "tensor/device.h"
+#include "tensor/lane.h"
+
+namespace dragoman::launch::gpu {
+
+namespace detail {
+
+inline constexpr unsigned kThreads = 256;
+inline constexpr unsigned kWarp = 32;
+
+// Up to so many columns, a warp does a row; a block needs barriers.
+inline constexpr int64_t kWarpColumns = 1024;
+
+// Blocks that are launched at most: a few for each multiprocessor, whose threads then loop.
+inline unsigned most_blocks(int index) {
+  return static_cast<unsigned>(cuda::properties_of(index).multiprocessors) * 8;
+}
+
+inline unsigned blocks_for(int64_t n, int64_t per_block) {
+  return static_cast<unsigned>((n + per_block - 1) / per_block);
+}
+
+inline void check_launch() {
+  cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
+}
+
+template <class F>
+__global__ void map_kernel(int64_t n, F f) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step)
+    f(i);
+}
+
+template <class F>
+__global__ void map_random_kernel(int64_t n, RandomKey key, F f) {
+  constexpr int64_t kCounters = kRandomBlock / 4;
+  const int64_t counters = (n + kRandomBlock - 1) / kRandomBlock * kCounters;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < counters;
+       i += step) {
+    const int64_t begin = i / kCounters * kRandomBlock + i % kCounters;
+    uint32_t words[4];
+    random_words(key, static_cast<uint64_t>(i), words);
+    for (int part = 0; part < 4; ++part) {
+      if (begin + part * kCounters < n) f(begin + part * kCounters, words[part]);
+    }
+  }
+}
+
+template <class F>
+__global__ void rows_kernel(int64_t rows, F f) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+  if (row < rows) f(Lane{}, row);
+}
+
+// The scratch of a block lies in its shared memory, or, where that is too small, in `memory`.
+template <class F>
+__global__ void tasks_kernel(int64_t count, int64_t scratch, real* memory, F f) {
+  extern __shared__ real shared[];
+  real* const own = memory ? memory + blockIdx.x * scratch : shared;
+  for (int64_t task = blockIdx.x; task < count; task += gridDim.x) f(Lane{}, task, own);
+}
+
+// A block of kWarp columns and kRowThreads threads a column sums kRowBlock rows, into the results
+// or a row of partial sums for each.
+inline constexpr unsigned kRowThreads = 8;
+
+template <class F>
+__device__ void sum_columns(int64_t rows, int64_t columns, int64_t result, int64_t results,
+                            real* partial, const ColumnSums<F>& column) {
+  __shared__ real sums[kRowThreads][kWarp];
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
+  const int64_t begin = static_cast<int64_t>(blockIdx.y) * kRowBlock;
+  const int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
+  real total = 0;
+  if (c < columns) {
+    for (int64_t row = begin + threadIdx.y; row < end; row += kRowThreads)
+      total += column.f(row, c);
+  }
+  __syncthreads();  // whoever still reads the sums of the result before
+  sums[threadIdx.y][threadIdx.x] = total;
+  __syncthreads();
+  if (threadIdx.y != 0 || c >= columns) return;
+  for (unsigned other = 1; other < kRowThreads; ++other) total += sums[other][threadIdx.x];
+  if (partial) {
+    partial[(blockIdx.y * results + result) * columns + c] = total;
+  } else {
+    column.out[c] = column.accumulate ? column.out[c] + total : total;
+  }
+}
+
+template <class... F>
+__global__ void sum_rows_kernel(int64_t rows, int64_t columns, real* partial,
+                                ColumnSums<F>... sums) {
+  int64_t result = 0;
+  (sum_columns(rows, columns, result++, sizeof...(F), partial, sums), ...);
+}
+
+// Adds up the partial sums.
+template <class F>
+__device__ void finish_columns(int64_t blocks, int64_t columns, int64_t result, int64_t results,
+                               const real* partial, const ColumnSums<F>& column) {
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (c >= columns) return;
+  real total = column.accumulate ? column.out[c] : real{0};
+  for (int64_t block = 0; block < blocks; ++block)
+    total += partial[(block * results + result) * columns + c];
+  column.out[c] = total;
+}
+
+template <class... F>
+__global__ void finish_sums_kernel(int64_t blocks, int64_t columns, const real* partial,
+                                   ColumnSums<F>... sums) {
+  int64_t result = 0;
+  (finish_columns(blocks, columns, result++, sizeof...(F), partial, sums), ...);
+}
+
+// A block a row. That of the first row with an index adds all rows with that index, in their order:
+// no two blocks write the same place, and no sum depends on who came first.
+template <class F>
+__global__ void scatter_kernel(int64_t rows, int64_t columns, const int32_t* index, real* to, F f) {
+  const int64_t first = blockIdx.x;
+  const int32_t id = index[first];
+  if (id < 0) return;
+  bool seen = false;
+  for (int64_t row = threadIdx.x; row < first; row += blockDim.x) seen = seen || index[row] == id;
+  if (__syncthreads_or(seen)) return;
+  __shared__ int matches[kThreads];
+  for (int64_t begin = first; begin < rows; begin += blockDim.x) {
+    const int64_t mine = begin + threadIdx.x;
+    const int match = mine < rows && index[mine] == id;
+    if (!__syncthreads_or(match)) continue;
+    matches[threadIdx.x] = match;
+    __syncthreads();
+    const int64_t count = rows - begin < blockDim.x ? rows - begin : blockDim.x;
+    for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) {
+      real total = to[id * columns + c];
+      for (int64_t i = 0; i < count; ++i) {
+        if (matches[i]) total += f(begin + i, c);
+      }
+      to[id * columns + c] = total;
+    }
+    __syncthreads();
+  }
+}
+
+}  // namespace detail
+
+template <class F>
+void map(Device device, int64_t n, F f) {
+  if (n == 0) return;
+  const cudaStream_t stream = cuda::stream_of(device.index);
+  const unsigned blocks =
+      std::min(detail::blocks_for(n, detail::kThreads), detail::most_blocks(device.index));
+  detail::map_kernel<<<blocks, detail::kThreads, 0, stream>>>(n, f);
+  detail::check_launch();
+}
+
+template <class F>
+void map_random(Device device, int64_t n, RandomKey key, F f) {
+  if (n == 0) return;
+  const cudaStream_t stream = cuda::stream_of(device.index);
+  const unsigned blocks = std::min(detail::blocks_for((n + 3) / 4, detail::kThreads),
+                                   detail::most_blocks(device.index));
+  detail::map_random_kernel<<<blocks, detail::kThreads, 0, stream>>>(n, key, f);
+  detail::check_launch();
+}
+
+template <class F>
+void rows(Device device, int64_t rows, int64_t columns, F f) {
+  if (rows == 0) return;
+  const cudaStream_t stream = cuda::stream_of(device.index);
+  if (columns <= detail::kWarpColumns) {
+    const dim3 block(detail::kWarp, detail::kThreads / detail::kWarp);
+    detail::rows_kernel<<<detail::blocks_for(rows, block.y), block, 0, stream>>>(rows, f);
+  } else {
+    detail::rows_kernel<<<static_cast<unsigned>(rows), detail::kThreads, 0, stream>>>(rows, f);
+  }
+  detail::check_launch();
+}
+
+template <class F>
+void tasks(Device device, int64_t count, int64_t scratch, int64_t work, F f) {
+  // Work from which on a task keeps several warps busy.
+  constexpr int64_t kWorthBlock = 4096;
+  if (count == 0) return;
+  const cudaStream_t stream = cuda::stream_of(device.index);
+  const unsigned threads = work / count < kWorthBlock ? detail::kWarp : 4 * detail::kWarp;
+  const unsigned blocks = std::min(static_cast<unsigned>(count), detail::most_blocks(device.index));
+  const size_t bytes = static_cast<size_t>(scratch) * sizeof(real);
+  if (bytes <= cuda::properties_of(device.index).shared_memory_per_block) {
+    detail::tasks_kernel<<<blocks, threads, bytes, stream>>>(count, scratch, nullptr, f);
+  } else {
+    // The next tensor that gets this memory is written behind this launch.
+    const auto memory = Allocator::of(device).allocate(blocks * bytes);
+    detail::tasks_kernel<<<blocks, threads, 0, stream>>>(count, scratch,
+                                                         static_cast<real*>(memory->data()), f);
+  }
+  detail::check_launch();
+}
+
+template <class... F>
+void sum_rows(Device device, int64_t rows, int64_t columns, ColumnSums<F>... sums) {
+  if (columns == 0) return;
+  const cudaStream_t stream = cuda::stream_of(device.index);
+  const unsigned blocks = std::max(1u, detail::blocks_for(rows, kRowBlock));
+  const dim3 grid(detail::blocks_for(columns, detail::kWarp), blocks);
+  const dim3 block(detail::kWarp, detail::kRowThreads);
+  if (blocks == 1) {
+    detail::sum_rows_kernel<<<grid, block, 0, stream>>>(rows, columns, nullptr, sums...);
+  } else {
+    const auto memory = Allocator::of(device).allocate(sizeof...(F) * blocks *
+                                                       static_cast<size_t>(columns) * sizeof(real));
+    real* const partial = static_cast<real*>(memory->data());
+    detail::sum_rows_kernel<<<grid, block, 0, stream>>>(rows, columns, partial, sums...);
+    detail::finish_sums_kernel<<<detail::blocks_for(columns, detail::kThreads), detail::kThreads, 0,
+                                 stream>>>(blocks, columns, partial, sums...);
+  }
+  detail::check_launch();
+}
+
+template <class F>
+void scatter_add_rows(Device device, int64_t rows, int64_t columns, const int32_t* index, real* to,
+                      F f) {
+  if (rows == 0 || columns == 0) return;
+  const cudaStream_t stream = cuda::stream_of(device.index);
+  detail::scatter_kernel<<<static_cast<unsigned>(rows), detail::kThreads, 0, stream>>>(
+      rows, columns, index, to, f);
+  detail::check_launch();
+}
+
+}  // namespace dragoman::launch::gpu

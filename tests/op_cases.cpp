@@ -49,6 +49,13 @@ Ids random_ids(int64_t count, int32_t low, int64_t high, uint64_t seed) {
   return ids;
 }
 
+Device device_of(const Variables& x) { return x[0].value().device(); }
+
+// Ids where the inputs are.
+Tensor beside(const Variables& x, const Ids& ids) {
+  return Tensor::from(ids, {std::ssize(ids)}, device_of(x));
+}
+
 void add_arithmetic(Table& table, const Sizes&, int64_t n, int64_t d) {
   using Binary = Variable (*)(Tape&, const Variable&, const Variable&);
   const auto binary = [&](std::string name, Binary op, auto f) {
@@ -203,9 +210,7 @@ void add_rows(Table& table, const Sizes& s, int64_t n, int64_t d) {
   const Ids offsets = offsets_of(s.target);
   table.row(
       "mean_rows", "", {{n, d}},
-      [tensor = Tensor::from(offsets)](Tape& t, const Variables& x) {
-        return mean_rows(t, x[0], tensor);
-      },
+      [=](Tape& t, const Variables& x) { return mean_rows(t, x[0], beside(x, offsets)); },
       [=](const Matrices& x) {
         return build(std::ssize(offsets) - 1, d, [&](int64_t i, int64_t j) {
           const int64_t begin = offsets[i], count = offsets[i + 1] - begin;
@@ -219,9 +224,7 @@ void add_indexed(Table& table, const Sizes& s, int64_t n, int64_t d) {
   const Ids gathered = random_ids(2 * n, -1, n, 1);
   table.row(
       "gather_rows", "", {{n, d}},
-      [index = Tensor::from(gathered)](Tape& t, const Variables& x) {
-        return gather_rows(t, x[0], index);
-      },
+      [=](Tape& t, const Variables& x) { return gather_rows(t, x[0], beside(x, gathered)); },
       [=](const Matrices& x) {
         return build(2 * n, d, [&](int64_t i, int64_t j) {
           return gathered[i] < 0 ? Number(0) : x[0](gathered[i], j);
@@ -230,8 +233,8 @@ void add_indexed(Table& table, const Sizes& s, int64_t n, int64_t d) {
   const Ids scattered = random_ids(n, -1, n / 2 + 1, 2);
   table.row(
       "scatter_rows", "", {{n, d}},
-      [=, index = Tensor::from(scattered)](Tape& t, const Variables& x) {
-        return scatter_rows(t, x[0], index, n + 1);
+      [=](Tape& t, const Variables& x) {
+        return scatter_rows(t, x[0], beside(x, scattered), n + 1);
       },
       [=](const Matrices& x) {
         Matrix y = build(n + 1, d, [](int64_t, int64_t) { return Number(0); });
@@ -245,9 +248,7 @@ void add_indexed(Table& table, const Sizes& s, int64_t n, int64_t d) {
   const Ids ids = random_ids(n, 0, s.classes, 3);
   table.row(
       "embedding", "", {{s.classes, d}},
-      [index = Tensor::from(ids)](Tape& t, const Variables& x) {
-        return embedding(t, x[0], index, 2.5);
-      },
+      [=](Tape& t, const Variables& x) { return embedding(t, x[0], beside(x, ids), 2.5); },
       [=](const Matrices& x) {
         return build(n, d, [&](int64_t i, int64_t j) { return 2.5 * x[0](ids[i], j); });
       });
@@ -351,11 +352,11 @@ void add_probabilities(Table& table, const Sizes& s, int64_t n, int64_t) {
   for (const bool masked : {false, true}) {
     const std::string variant = masked ? "lengths" : "";
     const Ids lengths = masked ? random_ids(n, 1, classes + 1, 4) : Ids{};
-    const Tensor tensor = masked ? Tensor::from(lengths) : Tensor();
+    const auto tensor = [=](const Variables& x) { return masked ? beside(x, lengths) : Tensor(); };
     const auto inside = [=](int64_t i, int64_t j) { return !masked || j < lengths[i]; };
     table.row(
         "softmax", variant, {{n, classes}},
-        [=](Tape& t, const Variables& x) { return softmax(t, x[0], tensor); },
+        [=](Tape& t, const Variables& x) { return softmax(t, x[0], tensor(x)); },
         [=](const Matrices& x) {
           const Matrix log_p = log_softmax_rows(x[0], lengths);
           return build(n, classes, [&](int64_t i, int64_t j) {
@@ -364,15 +365,16 @@ void add_probabilities(Table& table, const Sizes& s, int64_t n, int64_t) {
         });
     table.row(
         "log_softmax", variant, {{n, classes}},
-        [=](Tape& t, const Variables& x) { return log_softmax(t, x[0], tensor); },
+        [=](Tape& t, const Variables& x) { return log_softmax(t, x[0], tensor(x)); },
         [=](const Matrices& x) { return log_softmax_rows(x[0], lengths); });
   }
   const Ids targets = random_ids(n, 0, classes, 5);
   for (const double smoothing : {0.0, 0.1}) {
     table.row(
         "cross_entropy", smoothing > 0 ? "smoothed" : "", {{n, classes}},
-        [=, ids = Tensor::from(targets)](Tape& t, const Variables& x) {
-          const CrossEntropy result = cross_entropy(t, x[0], ids, static_cast<real>(smoothing));
+        [=](Tape& t, const Variables& x) {
+          const CrossEntropy result =
+              cross_entropy(t, x[0], beside(x, targets), static_cast<real>(smoothing));
           return Variables{result.loss, Variable(result.log_probabilities)};
         },
         [=](const Matrices& x) {
@@ -450,11 +452,12 @@ void add_attention(Table& table, const Sizes& s, int64_t n, int64_t d) {
                             int64_t width, const AttentionOptions& options) {
     return &table.row(
         "attention", variant, {{n, d}, {keys, d}, {keys, width}},
-        [options, layout = segments.layout()](Tape& t, const Variables& x) {
+        [=](Tape& t, const Variables& x) {
           Tensor weights;
           AttentionOptions with_weights = options;
           with_weights.weights = &weights;
-          const Variable y = attention(t, x[0], x[1], x[2], layout, with_weights);
+          const Variable y =
+              attention(t, x[0], x[1], x[2], segments.layout(device_of(x)), with_weights);
           return Variables{y, Variable(weights)};
         },
         [=](const Matrices& x) { return attend(x[0], x[1], x[2], segments, options); });
@@ -479,8 +482,9 @@ void add_attention(Table& table, const Sizes& s, int64_t n, int64_t d) {
 
   table.row(
       "attention", "fused", {{n, 3 * d}},
-      [=, layout = self.layout()](Tape& t, const Variables& x) {
-        return attention(t, {x[0], 0, d}, {x[0], d, d}, {x[0], 2 * d, d}, layout, causal);
+      [=](Tape& t, const Variables& x) {
+        return attention(t, {x[0], 0, d}, {x[0], d, d}, {x[0], 2 * d, d}, self.layout(device_of(x)),
+                         causal);
       },
       [=](const Matrices& x) {
         const Matrix q = columns_of(x[0], 0, d), k = columns_of(x[0], d, d);
@@ -488,17 +492,17 @@ void add_attention(Table& table, const Sizes& s, int64_t n, int64_t d) {
       });
   table.row(
       "attention", "fused_keys_values", {{n, d}, {m, 2 * d + 1}},
-      [=, layout = cross.layout()](Tape& t, const Variables& x) {
-        return attention(t, x[0], {x[1], 0, d}, {x[1], d, d}, layout, plain);
+      [=](Tape& t, const Variables& x) {
+        return attention(t, x[0], {x[1], 0, d}, {x[1], d, d}, cross.layout(device_of(x)), plain);
       },
       [=](const Matrices& x) {
         return attend(x[0], columns_of(x[1], 0, d), columns_of(x[1], d, d), cross, plain)[0];
       });
   table.row(
       "attention", "keys_are_values", {{n, d}, {m, 2 * d}},
-      [=, layout = cross.layout()](Tape& t, const Variables& x) {
+      [=](Tape& t, const Variables& x) {
         const Columns half(x[1], d, d);
-        return attention(t, x[0], half, half, layout, plain);
+        return attention(t, x[0], half, half, cross.layout(device_of(x)), plain);
       },
       [=](const Matrices& x) {
         const Matrix half = columns_of(x[1], d, d);
@@ -506,17 +510,17 @@ void add_attention(Table& table, const Sizes& s, int64_t n, int64_t d) {
       });
   table.row(
       "attention", "dropout", {{n, d}, {n, d}, {n, d}},
-      [dropped, layout = self.layout()](Tape& t, const Variables& x) {
+      [=](Tape& t, const Variables& x) {
         t.set_training(5, 6);
-        return attention(t, x[0], x[1], x[2], layout, dropped);
+        return attention(t, x[0], x[1], x[2], self.layout(device_of(x)), dropped);
       },
       [=](const Matrices& x) {
         return attend(x[0], x[1], x[2], self, dropped, RandomKey{5, 6, 0})[0];
       });
   table.row(
       "attention", "dropout_not_training", {{n, d}, {n, d}, {n, d}},
-      [dropped, layout = self.layout()](Tape& t, const Variables& x) {
-        return attention(t, x[0], x[1], x[2], layout, dropped);
+      [=](Tape& t, const Variables& x) {
+        return attention(t, x[0], x[1], x[2], self.layout(device_of(x)), dropped);
       },
       [=](const Matrices& x) { return attend(x[0], x[1], x[2], self, dropped)[0]; });
 }
@@ -529,9 +533,10 @@ void add_additive_attention(Table& table, const Sizes& s, int64_t, int64_t d) {
     const Segments layout{offsets_of(one_each), offsets_of(s.source), segments, rows};
     return &table.row(
         "additive_attention", variant, {{queries, d}, {m, d}, {d}, {m, 2 * d}},
-        [tensors = layout.layout()](Tape& t, const Variables& x) {
+        [=](Tape& t, const Variables& x) {
           Tensor weights;
-          const Variable y = additive_attention(t, x[0], x[1], x[2], x[3], tensors, &weights);
+          const Variable y =
+              additive_attention(t, x[0], x[1], x[2], x[3], layout.layout(device_of(x)), &weights);
           return Variables{y, Variable(weights)};
         },
         [=](const Matrices& x) { return attend_additively(x[0], x[1], x[2], x[3], layout); });
@@ -545,8 +550,8 @@ void add_additive_attention(Table& table, const Sizes& s, int64_t, int64_t d) {
   const Segments alone{offsets_of(Ids(s.source.size(), 1)), offsets_of(s.source)};
   table.row(
       "additive_attention", "keys_are_values", {{sentences, d}, {m, d}, {d}},
-      [layout = alone.layout()](Tape& t, const Variables& x) {
-        return additive_attention(t, x[0], x[1], x[2], x[1], layout);
+      [=](Tape& t, const Variables& x) {
+        return additive_attention(t, x[0], x[1], x[2], x[1], alone.layout(device_of(x)));
       },
       [=](const Matrices& x) { return attend_additively(x[0], x[1], x[2], x[1], alone)[0]; });
 }

@@ -9,8 +9,8 @@
 namespace dragoman {
 namespace {
 
-Tensor to_tensor(const std::vector<double>& values, const Shape& shape) {
-  return Tensor::from(std::vector<real>(values.begin(), values.end()), shape);
+Tensor to_tensor(const std::vector<double>& values, const Shape& shape, Device device = {}) {
+  return Tensor::from(std::vector<real>(values.begin(), values.end()), shape, device);
 }
 
 std::vector<double> to_doubles(const Tensor& tensor) {
@@ -22,14 +22,16 @@ std::vector<double> to_doubles(const Tensor& tensor) {
 double noise(size_t i) { return static_cast<double>(i % 7) - 3; }
 
 Variable make_variable(const std::vector<double>& values, const Shape& shape, bool wanted,
-                       Sinks sinks) {
-  if (!wanted) return Variable(to_tensor(values, shape));
-  Variable variable = Variable::leaf(to_tensor(values, shape));
+                       const RunOptions& options) {
+  const Sinks sinks = options.sinks;
+  const Device device = options.device;
+  if (!wanted) return Variable(to_tensor(values, shape, device));
+  Variable variable = Variable::leaf(to_tensor(values, shape, device));
   std::vector<double> before(values.size(), std::numeric_limits<double>::quiet_NaN());
   if (sinks == Sinks::kNoise) {
     for (size_t i = 0; i < before.size(); ++i) before[i] = noise(i);
   }
-  if (sinks != Sinks::kFresh) variable.sink()->gradient = to_tensor(before, shape);
+  if (sinks != Sinks::kFresh) variable.sink()->gradient = to_tensor(before, shape, device);
   variable.sink()->written = sinks == Sinks::kNoise;
   return variable;
 }
@@ -66,11 +68,14 @@ Variable project(Tape& tape, const Variables& outputs, int only_output) {
   const auto used = [only_output](size_t output) {
     return only_output < 0 || static_cast<size_t>(only_output) == output;
   };
-  return tape.record("project", {Tensor::zeros({1})}, outputs, [outputs, used](std::span<Tensor>) {
+  const Device device = outputs[0].value().device();
+  const Tensor zero = Tensor::zeros({1}, DType::kReal, device);
+  return tape.record("project", {zero}, outputs, [outputs, used](std::span<Tensor>) {
     for (size_t o = 0; o < outputs.size(); ++o) {
       if (!used(o) || !outputs[o].needs_gradient()) continue;
-      outputs[o].add_gradient(to_tensor(
-          projection(o, static_cast<size_t>(outputs[o].value().size())), outputs[o].shape()));
+      outputs[o].add_gradient(
+          to_tensor(projection(o, static_cast<size_t>(outputs[o].value().size())),
+                    outputs[o].shape(), outputs[o].value().device()));
     }
   })[0];
 }
@@ -83,7 +88,7 @@ Result run_engine(const OpCase& row, const Values& inputs, const RunOptions& opt
         backward && (options.only_input < 0 || static_cast<size_t>(options.only_input) == i);
     const size_t same = options.alias.empty() ? i : options.alias[i];
     variables.push_back(same < i ? variables[same]
-                                 : make_variable(inputs[i], row.inputs[i], wanted, options.sinks));
+                                 : make_variable(inputs[i], row.inputs[i], wanted, options));
   }
   Tape tape(backward);
   const Variables outputs = row.run(tape, variables);
@@ -160,7 +165,9 @@ void expect_near(const Values& actual, const Values& expected, double tolerance,
 std::vector<SizedCase> all_cases() {
   std::vector<SizedCase> cases;
   for (const Sizes& sizes : test_sizes()) {
-    for (OpCase& row : op_cases(sizes)) cases.push_back({sizes.name, std::move(row)});
+    for (const Device device : all_devices()) {
+      for (OpCase& row : op_cases(sizes)) cases.push_back({sizes.name, std::move(row), device});
+    }
   }
   return cases;
 }
@@ -172,9 +179,13 @@ std::vector<SizedCase> differentiable_cases() {
 }
 
 std::string case_name(const testing::TestParamInfo<SizedCase>& info) {
-  return info.param.row.title() + "_" + info.param.size;
+  const std::string gpu =
+      info.param.device.on_gpu() ? "_cuda" + std::to_string(info.param.device.index) : "";
+  return info.param.row.title() + gpu + "_" + info.param.size;
 }
 
-void PrintTo(const SizedCase& sized, std::ostream* out) { *out << sized.row.title(); }
+void PrintTo(const SizedCase& sized, std::ostream* out) {
+  *out << sized.row.title() << " on " << to_string(sized.device);
+}
 
 }  // namespace dragoman

@@ -32,6 +32,7 @@ struct RunOptions {
   int only_output = -1;            ///< The one output that is used; -1: all.
   std::vector<size_t> alias = {};  ///< Input i is the same variable as input alias[i].
   bool backward = true;
+  Device device = {};
 };
 
 struct Result {
@@ -58,11 +59,14 @@ Variable project(Tape& tape, const Variables& outputs, int only_output = -1);
 void expect_near(const Values& actual, const Values& expected, double tolerance,
                  const std::string& what);
 
-/// A row of the table at one of the sizes of the tests, for INSTANTIATE_TEST_SUITE_P.
+/// A row of the table at one of the sizes of the tests and on a device, for
+/// INSTANTIATE_TEST_SUITE_P.
 struct SizedCase {
   std::string size;
   OpCase row;
+  Device device = {};
 };
+/// On The CPU and every GPU.
 std::vector<SizedCase> all_cases();
 std::vector<SizedCase> differentiable_cases();
 std::string case_name(const testing::TestParamInfo<SizedCase>& info);

@@ -14,13 +14,17 @@ namespace {
 
 class OpValue : public testing::TestWithParam<SizedCase> {
  protected:
-  OpValue() { Allocator::of(Device{}).set_poison(true); }
+  OpValue() { Allocator::of(GetParam().device).set_poison(true); }
   ~OpValue() override {
-    Allocator::of(Device{}).set_poison(false);
+    Allocator::of(GetParam().device).set_poison(false);
     set_thread_count(0);
   }
 
   const OpCase& row() const { return GetParam().row; }
+  Result run(const Values& inputs, RunOptions options = {}) const {
+    options.device = GetParam().device;
+    return run_engine(row(), inputs, options);
+  }
   const Values inputs_ = make_inputs(GetParam().row, 1);
 };
 
@@ -31,39 +35,39 @@ INSTANTIATE_TEST_SUITE_P(, OpReference, testing::ValuesIn(differentiable_cases()
 
 TEST_P(OpValue, IsThatOfTheReferenceWithAndWithoutRecording) {
   const Result expected = run_reference(row(), inputs_);
-  expect_near(run_engine(row(), inputs_).outputs, expected.outputs, kTolerance, "output");
-  const Result unrecorded = run_engine(row(), inputs_, {.backward = false});
+  expect_near(run(inputs_).outputs, expected.outputs, kTolerance, "output");
+  const Result unrecorded = run(inputs_, {.backward = false});
   expect_near(unrecorded.outputs, expected.outputs, kTolerance, "output without recording");
 }
 
 TEST_P(OpReference, GivesTheGradientWhateverTheSinksHold) {
   const Values expected = run_reference(row(), inputs_).gradients;
   for (const Sinks sinks : {Sinks::kFresh, Sinks::kNaN, Sinks::kNoise}) {
-    expect_near(run_engine(row(), inputs_, {.sinks = sinks}).gradients, expected, 4 * kTolerance,
+    expect_near(run(inputs_, {.sinks = sinks}).gradients, expected, 4 * kTolerance,
                 "sinks " + std::to_string(static_cast<int>(sinks)) + ", gradient");
   }
 }
 
 TEST_P(OpReference, GivesTheGradientOfOneInputAlone) {
-  const Values all = run_engine(row(), inputs_).gradients;
+  const Values all = run(inputs_).gradients;
   for (size_t input = 0; input < inputs_.size(); ++input) {
     Values expected(inputs_.size());
     expected[input] = all[input];
-    const Result alone = run_engine(row(), inputs_, {.only_input = static_cast<int>(input)});
+    const Result alone = run(inputs_, {.only_input = static_cast<int>(input)});
     expect_near(alone.gradients, expected, kTolerance, "alone, gradient");
   }
 }
 
 TEST_P(OpReference, GivesTheGradientOfOneOutputAlone) {
-  const size_t outputs = run_engine(row(), inputs_, {.backward = false}).outputs.size();
+  const size_t outputs = run(inputs_, {.backward = false}).outputs.size();
   for (int output = 0; outputs > 1 && output < static_cast<int>(outputs); ++output) {
     const Values expected = run_reference(row(), inputs_, output).gradients;
     const bool any = std::any_of(expected.begin(), expected.end(), [](const auto& gradient) {
       return std::any_of(gradient.begin(), gradient.end(), [](double x) { return x != 0; });
     });
     if (!any) continue;  // a constant, such as attention weights, or an empty one
-    expect_near(run_engine(row(), inputs_, {.sinks = Sinks::kNaN, .only_output = output}).gradients,
-                expected, 4 * kTolerance, "output " + std::to_string(output) + ", gradient");
+    expect_near(run(inputs_, {.sinks = Sinks::kNaN, .only_output = output}).gradients, expected,
+                4 * kTolerance, "output " + std::to_string(output) + ", gradient");
   }
 }
 
@@ -82,7 +86,7 @@ TEST_P(OpReference, AddsUpTheGradientsOfAVariableUsedTwice) {
       std::vector<size_t> alias(inputs_.size());
       for (size_t i = 0; i < alias.size(); ++i) alias[i] = i == second ? first : i;
       expect_near(
-          run_engine(row(), same, {.alias = alias}).gradients, expected, 4 * kTolerance,
+          run(same, {.alias = alias}).gradients, expected, 4 * kTolerance,
           "inputs " + std::to_string(first) + " and " + std::to_string(second) + ", gradient");
     }
   }
@@ -90,20 +94,24 @@ TEST_P(OpReference, AddsUpTheGradientsOfAVariableUsedTwice) {
 
 TEST_P(OpValue, HasTheSameBitsForAnyNumberOfThreads) {
   set_thread_count(1);
-  const Result one = run_engine(row(), inputs_);
+  const Result one = run(inputs_);
   // What a vendor's product may sum in another order is held to a tolerance.
   const bool product = row().name == "matmul" || row().name == "linear";
   const double tolerance = product ? kTolerance : 0;
   for (const int threads : {1, 2, 3}) {
     set_thread_count(threads);
-    const Result result = run_engine(row(), inputs_);
+    const Result result = run(inputs_);
     const std::string with = std::to_string(threads) + " threads, ";
     expect_near(result.outputs, one.outputs, tolerance, with + "output");
     expect_near(result.gradients, one.gradients, tolerance, with + "gradient");
-    const Result again = run_engine(row(), inputs_);
+    const Result again = run(inputs_);
     expect_near(again.outputs, result.outputs, 0, with + "again, output");
     expect_near(again.gradients, result.gradients, 0, with + "again, gradient");
   }
+}
+
+TEST(OpDevices, HaveAGpuAmongThem) {
+  if (all_devices().size() == 1) GTEST_SKIP() << "no GPU: the table was run on the CPU alone";
 }
 
 TEST(OpCoverage, EveryFunctionOfOpsHasARow) {

@@ -82,9 +82,9 @@ std::vector<int32_t> offsets_of(const std::vector<int32_t>& lengths) {
   return offsets;
 }
 
-AttentionLayout Segments::layout() const {
-  const auto ids = [](const std::vector<int32_t>& values) {
-    return values.empty() ? Tensor() : Tensor::from(values);
+AttentionLayout Segments::layout(Device device) const {
+  const auto ids = [device](const std::vector<int32_t>& values) {
+    return values.empty() ? Tensor() : Tensor::from(values, {std::ssize(values)}, device);
   };
   return {ids(query_offsets), ids(key_offsets), ids(key_segments), ids(key_rows), longest_key()};
 }

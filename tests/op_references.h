@@ -46,7 +46,7 @@ double row_dropout_factor(const RandomKey& key, double probability, int64_t row,
 struct Segments {
   std::vector<int32_t> query_offsets, key_offsets, key_segments = {}, key_rows = {};
 
-  AttentionLayout layout() const;
+  AttentionLayout layout(Device device) const;
   int32_t longest_key() const;
   /// The rows of the keys that query group `group` sees.
   std::vector<int32_t> keys(size_t group) const;

@@ -38,7 +38,8 @@ struct AdditiveForward : AdditiveKernel {
     real* to = out + row * value_dim;
     for (int64_t j = 0; j < count; ++j) {
       const real* k = key + key_row(begin + j) * dim;
-      a[j] = lane.sum(dim, [=](int64_t c) { return w[c] * tanh_of(q[c] + k[c]); });
+      const real score = lane.sum(dim, [=](int64_t c) { return w[c] * tanh_of(q[c] + k[c]); });
+      lane.once([=] { a[j] = score; });
     }
     const real most = lane.max(count, [=](int64_t j) { return a[j]; });
     lane.each(count, [=](int64_t j) { a[j] = exp_of(a[j] - most); });
@@ -72,7 +73,8 @@ struct AdditiveBackward : AdditiveKernel {
     const real along = lane.sum(value_dim, [=](int64_t c) { return d[c] * y[c]; });
     for (int64_t j = 0; j < count; ++j) {
       const real* v = value + (begin + j) * value_dim;
-      de[j] = a[j] * (lane.sum(value_dim, [=](int64_t c) { return d[c] * v[c]; }) - along);
+      const real product = lane.sum(value_dim, [=](int64_t c) { return d[c] * v[c]; });
+      lane.once([=] { de[j] = a[j] * (product - along); });
       if (!d_value) continue;
       const GradientWriter write = d_value;
       const int64_t to = (begin + j) * value_dim;

@@ -23,17 +23,14 @@ struct AttentionForward : AttentionKernel {
   real* weights;  // [queries, heads, longest_key] or null
 
   // Numbers of scratch that a task needs: the transposed queries of a block, its weights and its
-  // result; factors of dropout.
-  int64_t scratch() const {
-    return kBlock * (head_dim + longest_key + value_dim) + up_to_blocks(longest_key);
-  }
+  // result.
+  int64_t scratch() const { return kBlock * (head_dim + longest_key + value_dim); }
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t index, real* memory) const {
     const Task t = task(index);
     real* transposed = memory;
     real* p = transposed + kBlock * head_dim;
     real* mixed = p + kBlock * longest_key;
-    real* factors = mixed + kBlock * value_dim;
     for (int64_t begin = 0; begin < t.queries; begin += kBlock) {
       const int64_t rows = t.queries - begin < kBlock ? t.queries - begin : kBlock;
       const int64_t keys = visible(t, begin + rows - 1);
@@ -44,7 +41,7 @@ struct AttentionForward : AttentionKernel {
         weigh(lane, t, begin + first, rows - first, keys, p + first);
       }
       if (weights) write_weights(lane, t, begin, rows, keys, p);
-      if (drops) drop(lane, t, begin, rows, keys, factors, p);
+      if (drops) drop(lane, t, begin, rows, keys, p);
       lane.product(rows, value_dim, keys, {p, 1, kBlock}, value_at(t, 0), value.stride, mixed,
                    value_dim, false);
       for (int64_t i = 0; i < rows; ++i) {
@@ -121,7 +118,8 @@ struct AttentionStep : AttentionKernel {
       const real* q = query_at(t, i);
       for (int64_t j = 0; j < keys; ++j) {
         const real* k = key_at(t, j);
-        p[j] = scale * lane.sum(head_dim, [=](int64_t c) { return q[c] * k[c]; });
+        const real product = lane.sum(head_dim, [=](int64_t c) { return q[c] * k[c]; });
+        lane.once([=, f = scale] { p[j] = f * product; });
       }
       const real share = exponentials(lane, keys, p);
       lane.each(value_dim, [=](int64_t c) { mixed[c] = 0; });
@@ -157,10 +155,8 @@ struct AttentionBackward : AttentionKernel {
   GradientWriter d_query, d_key, d_value;
   int64_t d_query_stride, d_key_stride, d_value_stride;
 
-  // The transposed queries and gradients of a block; its weights and their gradients; factors.
-  int64_t scratch() const {
-    return kBlock * (head_dim + value_dim + 2 * longest_key) + up_to_blocks(longest_key);
-  }
+  // The transposed queries and gradients of a block; its weights and their gradients.
+  int64_t scratch() const { return kBlock * (head_dim + value_dim + 2 * longest_key); }
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t index, real* memory) const {
     const Task t = task(index);
@@ -168,7 +164,6 @@ struct AttentionBackward : AttentionKernel {
     real* d_transposed = queries_transposed + kBlock * head_dim;
     real* w = d_transposed + kBlock * value_dim;
     real* dw = w + kBlock * longest_key;
-    real* factors = dw + kBlock * longest_key;
     if (t.queries == 0) {
       add_key_gradients(lane, t, 0, 0, w, dw);
       return;
@@ -184,11 +179,11 @@ struct AttentionBackward : AttentionKernel {
                    w, kBlock, false);
       lane.product(keys, width, value_dim, {value_at(t, 0), value.stride, 1}, d_transposed, kBlock,
                    dw, kBlock, false);
-      if (drops) drop(lane, t, begin, rows, keys, factors, dw);
+      if (drops) drop(lane, t, begin, rows, keys, dw);
       for (int64_t first = 0; first < rows; first += kLanes) {
         weight_gradients(lane, t, begin + first, rows - first, keys, w + first, dw + first);
       }
-      if (drops) drop(lane, t, begin, rows, keys, factors, w);
+      if (drops) drop(lane, t, begin, rows, keys, w);
       if (d_query) {
         real* to = d_query.data() + (t.query_begin + begin) * d_query_stride + t.head * head_dim;
         lane.product(rows, head_dim, keys, {dw, 1, kBlock}, key_at(t, 0), key.stride, to,

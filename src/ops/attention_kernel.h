@@ -59,33 +59,20 @@ struct AttentionKernel {
     return causal && i + 1 < t.keys ? i + 1 : t.keys;
   }
 
-  // The factor of dropout on the weight (query i, key j): a word of a block that belongs to the
-  // query's row, the head and 64 keys.
-  DRAGOMAN_HOST_DEVICE void dropout_factors(const Task& t, int64_t i, int64_t keys,
-                                            real* factors) const {
-    const int64_t blocks = (longest_key + kRandomBlock - 1) / kRandomBlock;
-    for (int64_t begin = 0; begin < keys; begin += kRandomBlock) {
-      uint32_t words[kRandomBlock];
-      const int64_t row = (t.query_begin + i) * heads + t.head;
-      random_block(random_key, static_cast<uint64_t>(row * blocks + begin / kRandomBlock), words);
-      const int64_t count = keys - begin < kRandomBlock ? keys - begin : kRandomBlock;
-      for (int64_t j = 0; j < count; ++j) factors[begin + j] = mask.factor(words[j]);
-    }
-  }
-
-  // Numbers that a row of `keys` factors takes: random words come in blocks.
-  DRAGOMAN_HOST_DEVICE static int64_t up_to_blocks(int64_t keys) {
-    return (keys + kRandomBlock - 1) / kRandomBlock * kRandomBlock;
-  }
   // Whether the i-th query sees the j-th key.
   DRAGOMAN_HOST_DEVICE bool sees(int64_t i, int64_t j) const { return !causal || j <= i; }
 
-  // Multiplies the weights [keys, kBlock] of the queries from `begin` on by dropout's factors.
+  // Multiplies the weights [keys, kBlock] of the queries from `begin` on by dropout's factors. The
+  // random words of a query's row and head come in blocks of 64 keys.
   DRAGOMAN_HOST_DEVICE void drop(Lane lane, const Task& t, int64_t begin, int64_t rows,
-                                 int64_t keys, real* factors, real* w) const {
+                                 int64_t keys, real* w) const {
+    const int64_t blocks = (longest_key + kRandomBlock - 1) / kRandomBlock;
     for (int64_t i = 0; i < rows; ++i) {
-      dropout_factors(t, begin + i, keys, factors);
-      lane.each(keys, [=](int64_t j) { w[j * kBlock + i] *= factors[j]; });
+      const int64_t row = (t.query_begin + begin + i) * heads + t.head;
+      lane.each_random(random_key, static_cast<uint64_t>(row * blocks), keys,
+                       [=, dropout = mask](int64_t j, uint32_t word) {
+                         w[j * kBlock + i] *= dropout.factor(word);
+                       });
     }
   }
 };

@@ -259,7 +259,8 @@ Variable sum(Tape& tape, const Variable& x) {
     const auto in = x.data();
     const auto out = y.data();
     launch::rows(y.device(), 1, x.value().size(), [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t) {
-      out[0] = lane.sum(n, [=](int64_t i) { return in[i]; });
+      const real total = lane.sum(n, [=](int64_t i) { return in[i]; });
+      lane.once([=] { out[0] = total; });
     });
   }
   return tape.record("sum", y, {x}, [=](Tensor& dy) {

@@ -29,7 +29,7 @@ struct LossGradient {
     const real log_total = log_totals[row], factor = d_loss[0], spread = uniform;
     const real at_target = factor * (exp_of(v[target] - log_total) - spread - (1 - smoothing));
     lane.each(classes, [=](int64_t c) { to[c] = factor * (exp_of(v[c] - log_total) - spread); });
-    lane.each(1, [=](int64_t) { to[target] = at_target; });
+    lane.once([=] { to[target] = at_target; });
   }
 };
 
@@ -57,10 +57,12 @@ CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, r
       const real log_total =
           most + std::log(lane.sum(classes, [=](int64_t c) { return exp_of(v[c] - most); }));
       const real total = lane.sum(classes, [=](int64_t c) { return v[c]; });
-      saved[row] = log_total;
-      chosen[row] = v[ids[row]] - log_total;
-      out[row] = -(1 - smoothing) * chosen[row] +
-                 uniform * (static_cast<real>(classes) * log_total - total);
+      lane.once([=] {
+        saved[row] = log_total;
+        chosen[row] = v[ids[row]] - log_total;
+        out[row] = -(1 - smoothing) * chosen[row] +
+                   uniform * (static_cast<real>(classes) * log_total - total);
+      });
     });
   }
   Tensor loss = Tensor::empty({1}, DType::kReal, device);
@@ -68,7 +70,8 @@ CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, r
     const auto in = losses.data();
     const auto out = loss.data();
     launch::rows(device, 1, n, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t) {
-      out[0] = lane.sum(n, [=](int64_t row) { return in[row]; });
+      const real total = lane.sum(n, [=](int64_t row) { return in[row]; });
+      lane.once([=] { out[0] = total; });
     });
   }
   Variable result = tape.record("cross_entropy", loss, {logits}, [=](Tensor& d_loss) {

@@ -70,7 +70,7 @@ struct NormaliseRow {
     const real variance =
         share * lane.sum(columns, [=](int64_t c) { return (v[c] - mean) * (v[c] - mean); });
     const real inverse = 1 / std::sqrt(variance + epsilon);
-    lane.each(1, [=, saved = statistics](int64_t) {
+    lane.once([=, saved = statistics] {
       saved[2 * row] = mean;
       saved[2 * row + 1] = inverse;
     });

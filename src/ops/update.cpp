@@ -25,7 +25,7 @@ double squared_norm(const Tensor& x) {
     const int64_t count = n - begin < kPiece ? n - begin : kPiece;
     const real total =
         lane.sum(count, [=](int64_t i) { return from[begin + i] * from[begin + i]; });
-    lane.each(1, [=](int64_t) { to[piece] = total; });
+    lane.once([=] { to[piece] = total; });
   });
   const std::vector<real> partial = sums.to_host();
   return std::accumulate(partial.begin(), partial.end(), 0.0);

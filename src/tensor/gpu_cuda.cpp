@@ -113,14 +113,16 @@ void gpu::fill(int index, void* data, int byte, size_t bytes) {
 }
 
 void gpu::copy(Device to, void* destination, Device from, const void* source, size_t bytes) {
-  const bool reads_gpu = from.on_gpu();
-  const cudaStream_t stream = cuda::stream_of(reads_gpu ? from.index : to.index);
+  // Another GPU's stream does not wait for this one's.
+  const bool between_gpus = to.on_gpu() && from.on_gpu() && to != from;
+  if (between_gpus) synchronize(to.index);
+  const cudaStream_t stream = cuda::stream_of(from.on_gpu() ? from.index : to.index);
   check_call(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, stream),
              "memory cannot be copied");
-  // From pageable memory of the host the call itself returns when the source has been read. Another
-  // GPU's stream does not wait for this one.
-  const bool within = to == from;
-  if (reads_gpu && !within) check_call(cudaStreamSynchronize(stream), "the GPU failed");
+  // From pageable memory of the host the call itself returns when the source has been read.
+  if (between_gpus || !to.on_gpu()) {
+    check_call(cudaStreamSynchronize(stream), "the GPU failed");
+  }
 }
 
 void gpu::synchronize(int index) {

@@ -19,10 +19,10 @@ run() {
   "$@"
 }
 
-# build PRESET [TARGET]: configures and builds build/PRESET. In CI (CI=true) warnings are errors.
+# build PRESET [TARGET...]: configures and builds build/PRESET. In CI (CI=true) warnings are errors.
 build() {
-  local preset=$1 target=${2:-all} werror=OFF
+  local preset=$1 targets=("${@:2}") werror=OFF
   [[ ${CI:-} == true ]] && werror=ON
   run cmake --preset "$preset" -DDRAGOMAN_WERROR="$werror"
-  run cmake --build --preset "$preset" --target "$target"
+  run cmake --build --preset "$preset" --target "${targets[@]:-all}"
 }

@@ -3,23 +3,31 @@
 #
 #   scripts/test.sh [PRESET]      release (default), debug or asan
 #   scripts/test.sh browser       installs Chromium (300 MB) and tests the page of a study in it
+#   scripts/test.sh cuda          builds for GPUs, which needs the CUDA Toolkit, and tests that every
+#                                 operation has kernels and, where there is a GPU, what they compute
+#   scripts/test.sh emulated      tests the operations on a GPU that the processor pretends to be
 #
 # With CI=true in the environment, warnings are errors.
 # shellcheck source=scripts/common.sh
 source "$(dirname "$0")/common.sh"
 
-preset=${1:-release} setup=() tests=()
-[[ $# -le 1 && $preset =~ ^(release|debug|asan|browser)$ ]] || {
-  echo "usage: scripts/test.sh [release|debug|asan|browser]" >&2
+preset=${1:-release} setup=() targets=() tests=()
+[[ $# -le 1 && $preset =~ ^(release|debug|asan|browser|cuda|emulated)$ ]] || {
+  echo "usage: scripts/test.sh [release|debug|asan|browser|cuda|emulated]" >&2
   exit 2
 }
-if [[ $preset == browser ]]; then
-  preset=release setup=(--browser) tests=(--tests-regex '^browser$')
-fi
+case $preset in
+  browser) preset=release setup=(--browser) tests=(--tests-regex '^browser$') ;;
+  cuda)
+    targets=(dragoman op_reference_test)
+    tests=(--tests-regex '^(cuda_kernels|op_reference\.[a-z]*)$')
+    ;;
+  emulated) targets=(op_reference_test) tests=(--tests-regex '^op_reference\.[a-z]*$') ;;
+esac
 
 step "Set up"
 run scripts/setup.sh "${setup[@]}"
 step "Build"
-build "$preset"
+build "$preset" "${targets[@]}"
 step "Test"
 run ctest --preset "$preset" --output-on-failure --parallel 2 "${tests[@]}"

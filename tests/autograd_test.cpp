@@ -132,7 +132,7 @@ TEST(Tape, NamesEveryMask) {
     std::vector<std::vector<uint64_t>> result;
     for (int i = 0; i < 3; ++i) {
       const RandomKey key = tape.next_random_key();
-      result.push_back({key.seed, key.step, key.site});
+      result.push_back({key.seed, key.step.get(), key.site});
     }
     return result;
   };

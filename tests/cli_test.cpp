@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "places.h"
 #include "train/checkpoint.h"
 
 namespace dragoman {
@@ -81,7 +82,7 @@ class CliTest : public ::testing::Test {
 
   Outcome run(const std::string& arguments, const std::string& input = "") const {
     write(path("stdin"), input);
-    const std::string command = "cd '" + directory_.string() + "' && '" DRAGOMAN_BINARY "' " +
+    const std::string command = "cd '" + directory_.string() + "' && '" + program() + "' " +
                                 arguments + " < stdin > stdout 2> stderr";
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, contents(path("stdout")),
@@ -116,7 +117,7 @@ class CliModelTest : public CliTest {
     config.model.decoder.attention_dim = 16;
     config.model.decoder.readout_dim = 16;
     config.decoding.max_length = 20;
-    const Model model(config.model, vocabulary.size(), vocabulary.size(), 3);
+    const Model model(config.model, vocabulary.size(), vocabulary.size(), 3, Device{});
     save_checkpoint(path(name), config, {vocabulary, vocabulary}, model.parameters(),
                     {{kParametersGroup, model.parameters().values()}});
   }
@@ -199,6 +200,36 @@ TEST_F(CliModelTest, TranslatesTheSameWhateverIsTranslatedTogether) {
   for (const char* const options :
        {"--window 1", "--window 2", "--batch-sentences 1", "--batch-sentences 2 --threads 1"}) {
     EXPECT_EQ(run(std::string("translate model.h5 ") + options, joined(corpus())).out, expected);
+  }
+}
+
+TEST_F(CliModelTest, ComputesOnTheDeviceThatItIsTold) {
+  write(path("target"), joined(corpus()));
+  const std::vector<std::string> verbs = {
+      "translate model.h5 --input corpus.txt",
+      "evaluate model.h5 --source corpus.txt --reference target",
+      "score model.h5 --source corpus.txt --target target",
+      "translate model.h5 --input corpus.txt --alignment-format hard --alignments a.txt"};
+  for (const std::string& verb : verbs) {
+    const Outcome cpu = run(verb + " --device cpu");
+    EXPECT_EQ(cpu.code, 0) << cpu.error;
+    for (const Device device : all_devices()) {
+      const Outcome other = run(verb + " --device " + to_string(device));
+      EXPECT_EQ(other.code, 0) << other.error;
+      EXPECT_EQ(other.out, cpu.out) << verb << " on " << to_string(device);
+    }
+    const Outcome unknown = run(verb + " --device gpu");
+    EXPECT_EQ(unknown.code, 2);
+    EXPECT_THAT(unknown.error, HasSubstr("error: --device: there is no device 'gpu': write auto"));
+    const Outcome missing = run(verb + " --device cuda:77");
+    EXPECT_EQ(missing.code, 1);
+    EXPECT_THAT(missing.error, StartsWith("error: --device: the device 'cuda:77' cannot be had: "));
+    EXPECT_EQ(lines_of(missing.error).size(), 1u);
+  }
+  if (!why_no_gpu().empty()) {
+    EXPECT_EQ(run(verbs[0] + " --device cuda").error,
+              "error: --device: the device 'cuda' cannot be had: " + why_no_gpu() + "\n");
+    GTEST_SKIP() << why_no_gpu();
   }
 }
 
@@ -368,6 +399,34 @@ TEST_F(CliModelTest, RefusesToScoreTextsOfDifferentLength) {
   EXPECT_EQ(scores.code, 1);
   EXPECT_THAT(scores.error, HasSubstr("different numbers of lines"));
   EXPECT_FALSE(fs::exists(path("scores")));
+}
+
+// Inspecting --------------------------------------------------------------------------------------
+
+TEST_F(CliModelTest, InspectTellsModelsApartByTheirParameters) {
+  const auto checksum = [&](const std::string& file) {
+    return nlohmann::json::parse(run("inspect " + file + " --json").out).at("checksum");
+  };
+  save_model("again.h5", "additive");
+  save_model("other.h5", "none");
+  const std::string first = checksum("model.h5");
+  EXPECT_EQ(first.size(), 8u);
+  EXPECT_EQ(checksum("again.h5"), first);
+  EXPECT_NE(checksum("other.h5"), first);
+  EXPECT_THAT(run("inspect model.h5").out, HasSubstr("checksum " + first));
+}
+
+TEST_F(CliTest, ConfigAsJsonHoldsTheSettingsThatHaveAnEffect) {
+  const Outcome outcome =
+      run("config --json --set model.encoder.type=gru --set training.batch_tokens=321");
+  EXPECT_EQ(outcome.code, 0) << outcome.error;
+  const auto config = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(config["model"]["encoder"]["type"], "gru");
+  EXPECT_FALSE(config["model"]["encoder"].contains("heads"));
+  EXPECT_EQ(config["training"]["batch_tokens"], 321);
+  EXPECT_EQ(config["vocabulary"]["shared"], true);
+  write(path("config.yaml"), outcome.out);  // JSON is YAML
+  EXPECT_EQ(run("config config.yaml --json").out, outcome.out);
 }
 
 // Metrics -----------------------------------------------------------------------------------------

@@ -194,6 +194,13 @@ TEST(Config, WrongRangeSaysWhatIsAllowed) {
   EXPECT_THAT(complaint("vocabulary:\n  type: bytes\n"),
               HasSubstr("my.yaml:2: vocabulary.type: expected text, one of unigram, bpe, char, "
                         "word, found 'bytes'"));
+  for (const char* device : {"auto", "cpu", "cuda", "cuda:0", "cuda:12"})
+    EXPECT_EQ(parse_config("", "", {std::string("training.device=") + device}).training.device,
+              device);
+  for (const char* device : {"gpu", "cuda:N", "cuda:x", "cuda:1x", "cuda:-1"}) {
+    EXPECT_THAT(complaint("", {std::string("training.device=") + device}),
+                HasSubstr("training.device: expected text, one of auto, cuda, cuda:N, cpu, found"));
+  }
   EXPECT_THAT(complaint("vocabulary: {size: 7}"), HasSubstr("at least 8, found '7'"));
   EXPECT_THAT(complaint("model: {encoder: {dropout: 1}}"), HasSubstr("at least 0, below 1"));
   EXPECT_THAT(complaint("seed: -1"), HasSubstr("at least 0, found '-1'"));

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -721,6 +722,20 @@ TEST(Profile, CostsNothingAndKeepsNothingWhereThereIsNone) {
   const Profile profile;
   EXPECT_THAT(profile.events(), testing::IsEmpty());
   EXPECT_THROW(Profile(), Error);
+}
+
+TEST(Profile, WaitsBeforeItLooksAtTheClock) {
+  // A device that is done 5 ms after it was given something to do.
+  int waits = 0;
+  Profile profile([&] {
+    ++waits;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  });
+  Profile::mark("linear");
+  Profile::skip();
+  Profile::mark("add");
+  EXPECT_EQ(waits, 4);
+  for (const Profile::Event& event : profile.events()) EXPECT_GE(event.seconds, 5e-3);
 }
 
 // Threads -----------------------------------------------------------------------------------------

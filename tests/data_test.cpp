@@ -20,6 +20,7 @@
 #include "data/stream.h"
 #include "data/text.h"
 #include "data/vocabulary.h"
+#include "places.h"
 
 namespace dragoman {
 namespace {
@@ -521,6 +522,31 @@ TEST(BatchTest, CutsByTokensAndLeavesALongSentenceAlone) {
   EXPECT_TRUE(make_batches({}, {}, 10).empty());
 }
 
+TEST(BatchTest, HasHalvesAndASize) {
+  Batch batch;
+  const std::vector<std::vector<int32_t>> sources = {{10}, {11, 12, 13, 14}, {15}};
+  const std::vector<std::vector<int32_t>> targets = {{20, 21, 22}, {23}, {}};
+  for (size_t i = 0; i < 3; ++i) batch.append(sources[i], targets[i], 7 + static_cast<int64_t>(i));
+  EXPECT_EQ(size_text(batch), "3 sentences, 9 source and 7 target tokens, the longest of 5");
+  const auto [first, second] = halves(batch);
+  EXPECT_EQ(size_text(second), "1 sentence, 2 source and 1 target tokens, the longest of 2");
+  Batch joined;
+  for (const Batch* half : {&first, &second}) {
+    for (int32_t i = 0; i < half->size(); ++i) {
+      const auto place = static_cast<size_t>(half->indices[static_cast<size_t>(i)] - 7);
+      joined.append(sources[place], targets[place], half->indices[static_cast<size_t>(i)]);
+      EXPECT_TRUE(std::ranges::equal(half->source[i], joined.source[joined.size() - 1]));
+      EXPECT_TRUE(
+          std::ranges::equal(half->target_input[i], joined.target_input[joined.size() - 1]));
+      EXPECT_TRUE(
+          std::ranges::equal(half->target_output[i], joined.target_output[joined.size() - 1]));
+    }
+  }
+  EXPECT_EQ(joined.indices, batch.indices);
+  EXPECT_EQ(joined.source.ids, batch.source.ids);
+  EXPECT_THROW(halves(second), Error);
+}
+
 TEST(BatchTest, CutsSourcesBySentencesAndTokens) {
   const auto batches = make_source_batches(sentences_of_lengths({1, 5, 2, 0, 3}), 2, 7);
   std::vector<std::vector<int64_t>> indices;
@@ -724,7 +750,7 @@ TEST_F(DataTest, TheDownloaderReportsWhatItCannotFetch) {
   const std::string command = fmt::format(
       "MULTI30K_URL=file://{0}/nowhere {1}/scripts/download_multi30k.sh {0}/out "
       "> {0}/log 2>&1",
-      directory_.string(), DRAGOMAN_SOURCE_DIR);
+      directory_.string(), project_directory());
   const int status = std::system(command.c_str());
   EXPECT_EQ(WEXITSTATUS(status), 1);
   std::ostringstream log;

@@ -23,6 +23,7 @@
 namespace dragoman {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -31,12 +32,22 @@ using Ids = std::vector<int32_t>;
 
 constexpr int32_t kEnd = Vocabulary::kEnd;
 
+std::string name_of(Device device) { return device.on_gpu() ? "gpu" : "cpu"; }
+
+// What is tested on every device that there is.
+class OnEveryDevice : public ::testing::TestWithParam<Device> {};
+using SearchTest = OnEveryDevice;
+const auto kDevices = ::testing::ValuesIn(all_devices());
+const auto kDeviceNames = [](const auto& test) { return name_of(test.param); };
+INSTANTIATE_TEST_SUITE_P(Devices, SearchTest, kDevices, kDeviceNames);
+
 // A model whose probabilities follow from the sentence and the pieces so far, and from nothing
 // else: every prefix has random ones of its own.
 class RandomLanguage : public StepModel {
  public:
-  RandomLanguage(Ids source_pieces, int32_t vocabulary, std::vector<uint64_t> names = {})
-      : source_pieces_(std::move(source_pieces)), vocabulary_(vocabulary) {
+  RandomLanguage(Ids source_pieces, int32_t vocabulary, Device device,
+                 std::vector<uint64_t> names = {})
+      : source_pieces_(std::move(source_pieces)), vocabulary_(vocabulary), device_(device) {
     for (size_t s = 0; s < source_pieces_.size(); ++s)
       hypotheses_.push_back({names.empty() ? s : names[s], source_pieces_[s], {}});
     longest_ = 1 + *std::ranges::max_element(source_pieces_);
@@ -59,7 +70,10 @@ class RandomLanguage : public StepModel {
     return weights;
   }
 
-  Model::Step step(const Ids& last, bool want_attention) override {
+  Device device() const override { return device_; }
+
+  Model::Step step(const Tensor& tokens, bool want_attention) override {
+    const Ids last = tokens.to_host<int32_t>();
     EXPECT_EQ(last.size(), hypotheses_.size());
     std::vector<real> all, weights;
     for (size_t i = 0; i < last.size(); ++i) {
@@ -74,18 +88,21 @@ class RandomLanguage : public StepModel {
     largest_batch = std::max(largest_batch, std::ssize(last));
     ++steps;
     const auto n = std::ssize(last);
-    return {Tensor::from(all, {n, vocabulary_}),
-            want_attention ? Tensor::from(weights, {n, longest_}) : Tensor()};
+    if (steps == nan_at) all.back() = std::numeric_limits<real>::quiet_NaN();
+    return {Tensor::from(all, {n, vocabulary_}, device_),
+            want_attention ? Tensor::from(weights, {n, longest_}, device_) : Tensor()};
   }
 
-  void reorder(const Ids& rows) override {
+  void reorder(const Tensor& rows) override {
     std::vector<State> next;
-    for (const int32_t row : rows) next.push_back(hypotheses_.at(static_cast<size_t>(row)));
+    for (const int32_t row : rows.to_host<int32_t>())
+      next.push_back(hypotheses_.at(static_cast<size_t>(row)));
     hypotheses_ = std::move(next);
   }
 
   int64_t largest_batch = 0;
   int steps = 0;
+  int nan_at = 0;  // the step, from 1, whose last row has a NaN
 
  private:
   struct State {
@@ -102,6 +119,7 @@ class RandomLanguage : public StepModel {
 
   Ids source_pieces_;
   int32_t vocabulary_;
+  Device device_;
   int64_t longest_;
   std::vector<State> hypotheses_;
 };
@@ -111,8 +129,8 @@ SearchOptions options_with(DecodingConfig decoding, bool alignments = false) {
 }
 
 std::vector<Hypothesis> search_one(int32_t source_pieces, int32_t vocabulary,
-                                   const SearchOptions& options, uint64_t name = 0) {
-  RandomLanguage language({source_pieces}, vocabulary, {name});
+                                   const SearchOptions& options, Device device, uint64_t name = 0) {
+  RandomLanguage language({source_pieces}, vocabulary, device, {name});
   return search(language, Ids{source_pieces}, options).at(0);
 }
 
@@ -164,14 +182,36 @@ bool repeats(const Ids& ids, size_t n) {
 
 // The best tokens ---------------------------------------------------------------------------------
 
-TEST(BestTokens, AreThoseOfASortedRow) {
+// BestTokens on the host.
+struct HostTokens {
+  int64_t count;
+  Ids ids;
+  std::vector<real> log_probabilities, end;
+};
+
+class BestTokensTest : public OnEveryDevice {
+ protected:
+  // `bans` holds as many for each row.
+  static HostTokens host_tokens(const std::vector<real>& logits, const Shape& shape,
+                                const Ids& bans, int64_t count) {
+    const auto banned = static_cast<int64_t>(bans.size()) / shape[0];
+    const BestTokens best = best_tokens(
+        Tensor::from(logits, shape, GetParam()),
+        bans.empty() ? Tensor() : Tensor::from(bans, {shape[0], banned}, GetParam()), count);
+    return {best.ids.columns(), best.ids.to_host<int32_t>(), best.log_probabilities.to_host(),
+            best.end.to_host()};
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Devices, BestTokensTest, kDevices, kDeviceNames);
+
+TEST_P(BestTokensTest, AreThoseOfASortedRow) {
   for (const int64_t classes : {3, 64, 65, 1000, 8001}) {
     const int64_t rows = 7, count = 11;
     Random random(static_cast<uint64_t>(classes));
     std::vector<real> logits(static_cast<size_t>(rows * classes));
     // Few values, so that there are ties.
     for (real& logit : logits) logit = static_cast<real>(random.below(50)) / 10;
-    const BestTokens best = best_tokens(Tensor::from(logits, {rows, classes}), {}, count);
+    const HostTokens best = host_tokens(logits, {rows, classes}, {}, count);
     EXPECT_EQ(best.count, std::min(count, classes));
     for (int64_t row = 0; row < rows; ++row) {
       const real* v = logits.data() + row * classes;
@@ -191,26 +231,25 @@ TEST(BestTokens, AreThoseOfASortedRow) {
   }
 }
 
-TEST(BestTokens, LeavesBannedOnesOutWithoutMakingOthersMoreProbable) {
+TEST_P(BestTokensTest, LeavesBannedOnesOutWithoutMakingOthersMoreProbable) {
   const std::vector<real> logits = {1, 2, 3, 4, 1, 2, 3, 4};
-  Bans bans;
-  for (const int32_t id : {3, 2}) bans.add(0, id);
-  for (const int32_t id : {0, 1, 2, 3}) bans.add(1, id);
-  const BestTokens best = best_tokens(Tensor::from(logits, {2, 4}), bans, 3);
+  const HostTokens best = host_tokens(logits, {2, 4}, {3, -1, 2, 3, 0, 1, 2, 3}, 3);
   EXPECT_THAT(best.ids, ElementsAre(1, 0, -1, -1, -1, -1));
   const double total = std::exp(1.0) + std::exp(2.0) + std::exp(3.0) + std::exp(4.0);
   EXPECT_NEAR(best.log_probabilities[0], 2 - std::log(total), 1e-6);
   EXPECT_NEAR(best.end[1], 3 - std::log(total), 1e-6);
 }
 
-TEST(BestTokens, RefusesNaN) {
-  const std::vector<real> logits = {1, std::numeric_limits<real>::quiet_NaN(), 3, 4};
-  EXPECT_THROW(best_tokens(Tensor::from(logits, {1, 4}), {}, 2), Error);
+TEST_P(BestTokensTest, DoNotHideNaN) {
+  const real nan = std::numeric_limits<real>::quiet_NaN();
+  const HostTokens best = host_tokens({1, nan, 3, 4, 1, 2, 3, 4}, {2, 4}, {}, 2);
+  EXPECT_TRUE(std::isnan(best.end[0]));
+  EXPECT_FALSE(std::isnan(best.end[1]));
 }
 
 // Search ------------------------------------------------------------------------------------------
 
-TEST(Search, AWideBeamFindsTheBestOfAllTranslations) {
+TEST_P(SearchTest, AWideBeamFindsTheBestOfAllTranslations) {
   for (const double length_penalty : {0.0, 0.6, 1.0}) {
     for (const double coverage_penalty : {0.0, 0.3}) {
       DecodingConfig decoding;
@@ -219,7 +258,7 @@ TEST(Search, AWideBeamFindsTheBestOfAllTranslations) {
       decoding.max_length = 5;
       decoding.length_penalty = length_penalty;
       decoding.coverage_penalty = coverage_penalty;
-      const auto found = search_one(3, 6, options_with(decoding));
+      const auto found = search_one(3, 6, options_with(decoding), GetParam());
       const auto expected = all_translations(3, 6, decoding, 0, 5, [](const Ids&) { return true; });
       ASSERT_EQ(expected.size(), 1365u);
       ASSERT_EQ(found.size(), 40u);
@@ -232,7 +271,7 @@ TEST(Search, AWideBeamFindsTheBestOfAllTranslations) {
   }
 }
 
-TEST(Search, ABeamOfOneIsGreedy) {
+TEST_P(SearchTest, ABeamOfOneIsGreedy) {
   DecodingConfig decoding;
   decoding.beam_size = 1;
   decoding.max_length = 30;
@@ -245,89 +284,188 @@ TEST(Search, ABeamOfOneIsGreedy) {
       if (best == kEnd) break;
       expected.push_back(best);
     }
-    const auto found = search_one(20, 40, options_with(decoding), name);
+    const auto found = search_one(20, 40, options_with(decoding), GetParam(), name);
     ASSERT_EQ(found.size(), 1u);
     EXPECT_EQ(found[0].ids, expected);
   }
 }
 
 // The search as its contract has it, in plain loops over whole distributions, for one sentence.
-std::vector<Hypothesis> plain_search(const SearchOptions& options, int32_t vocabulary,
-                                     uint64_t name) {
-  const auto width = static_cast<size_t>(options.decoding.beam_size);
-  const auto longest = static_cast<size_t>(options.decoding.max_length);
-  std::vector<Hypothesis> live(1), finished;
-  while (finished.size() < width && !live.empty()) {
-    std::vector<Hypothesis> all;  // those that ended among them, with </s>
-    for (const Hypothesis& parent : live) {
-      const auto logits = RandomLanguage::logits(name, parent.ids, vocabulary);
-      double total = 0;
-      for (const real logit : logits) total += std::exp(static_cast<double>(logit));
-      for (int32_t id = 0; id < vocabulary; ++id) {
-        if (id == Vocabulary::kBegin || (parent.ids.size() == longest && id != kEnd)) continue;
-        all.push_back(parent);
-        all.back().ids.push_back(id);
-        all.back().log_probability += logits[static_cast<size_t>(id)] - std::log(total);
-      }
-    }
-    std::ranges::stable_sort(all, std::greater{}, &Hypothesis::log_probability);
-    live.clear();
-    for (size_t rank = 0; rank < all.size() && live.size() < width; ++rank) {
-      if (all[rank].ids.back() != kEnd) {
-        live.push_back(all[rank]);
-      } else if (rank < width) {
-        const auto length = static_cast<double>(all[rank].ids.size());
-        all[rank].score =
-            all[rank].log_probability / std::pow(length, options.decoding.length_penalty);
-        all[rank].ids.pop_back();
-        finished.push_back(all[rank]);
-      }
-    }
+class PlainSearch {
+ public:
+  PlainSearch(const SearchOptions& options, int32_t source_pieces, int32_t vocabulary,
+              uint64_t name)
+      : decoding_(options.decoding),
+        source_pieces_(source_pieces),
+        vocabulary_(vocabulary),
+        name_(name) {
+    const double pieces = source_pieces;
+    longest_ = std::min({std::floor(decoding_.max_length_ratio * pieces + 10),
+                         static_cast<double>(decoding_.max_length)});
+    shortest_ = std::min(std::ceil(decoding_.min_length_ratio * pieces), longest_);
   }
-  std::ranges::stable_sort(finished, std::greater{}, &Hypothesis::score);
-  finished.resize(std::min(finished.size(), static_cast<size_t>(options.decoding.n_best)));
-  return finished;
+
+  std::vector<Hypothesis> run() const {
+    const auto width = static_cast<size_t>(decoding_.beam_size);
+    std::vector<Hypothesis> live(1), finished;
+    while (finished.size() < width && !live.empty()) {
+      std::vector<Hypothesis> all;  // those that ended among them, with </s>
+      for (const Hypothesis& parent : live) append_continuations(parent, all);
+      std::ranges::stable_sort(all, std::greater{}, &Hypothesis::log_probability);
+      live.clear();
+      for (size_t rank = 0; rank < all.size() && live.size() < width; ++rank) {
+        if (all[rank].ids.back() != kEnd) {
+          live.push_back(all[rank]);
+        } else if (rank < width) {
+          finished.push_back(scored(all[rank]));
+        }
+      }
+    }
+    std::ranges::stable_sort(finished, std::greater{}, &Hypothesis::score);
+    finished.resize(std::min(finished.size(), static_cast<size_t>(decoding_.n_best)));
+    return finished;
+  }
+
+ private:
+  void append_continuations(const Hypothesis& parent, std::vector<Hypothesis>& all) const {
+    const auto logits = RandomLanguage::logits(name_, parent.ids, vocabulary_);
+    double total = 0;
+    for (const real logit : logits) total += std::exp(static_cast<double>(logit));
+    const auto add = [&](int32_t id) {
+      all.push_back(parent);
+      all.back().ids.push_back(id);
+      all.back().log_probability += logits[static_cast<size_t>(id)] - std::log(total);
+      all.back().attention.push_back(RandomLanguage::attention(name_, parent.ids, source_pieces_));
+    };
+    const size_t before = all.size();
+    for (int32_t id = 0; id < vocabulary_; ++id) {
+      if (is_allowed(parent.ids, id)) add(id);
+    }
+    if (all.size() == before) add(kEnd);
+  }
+
+  bool is_allowed(const Ids& ids, int32_t id) const {
+    const auto length = static_cast<double>(ids.size());
+    if (id == kEnd) return length >= shortest_;
+    if (id == Vocabulary::kBegin || length >= longest_) return false;
+    Ids longer = ids;
+    longer.push_back(id);
+    return decoding_.no_repeat_ngram == 0 ||
+           !repeats(longer, static_cast<size_t>(decoding_.no_repeat_ngram));
+  }
+
+  Hypothesis scored(Hypothesis hypothesis) const {
+    const auto length = static_cast<double>(hypothesis.ids.size());
+    hypothesis.ids.pop_back();
+    hypothesis.score = hypothesis.log_probability / std::pow(length, decoding_.length_penalty);
+    for (size_t j = 0; j < static_cast<size_t>(source_pieces_); ++j) {
+      double attended = 0;
+      for (const auto& weights : hypothesis.attention) attended += weights[j];
+      hypothesis.score += decoding_.coverage_penalty * std::log(std::clamp(attended, 1e-6, 1.0));
+    }
+    return hypothesis;
+  }
+
+  DecodingConfig decoding_;
+  int32_t source_pieces_;
+  int32_t vocabulary_;
+  uint64_t name_;
+  double longest_, shortest_;
+};
+
+void expect_equal(const std::vector<Hypothesis>& found, const std::vector<Hypothesis>& expected) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    EXPECT_EQ(found[i].ids, expected[i].ids) << "rank " << i;
+    EXPECT_NEAR(found[i].score, expected[i].score, 1e-4) << "rank " << i;
+    EXPECT_NEAR(found[i].log_probability, expected[i].log_probability, 1e-4) << "rank " << i;
+    EXPECT_EQ(found[i].attention, expected[i].attention) << "rank " << i;
+  }
 }
 
-TEST(Search, EqualsAPlainSearchForAnyBeam) {
+TEST_P(SearchTest, EqualsAPlainSearchForAnyBeam) {
   for (const int beam_size : {1, 2, 3, 5, 12}) {
     for (uint64_t name = 0; name < 40; ++name) {
       DecodingConfig decoding;
       decoding.beam_size = decoding.n_best = beam_size;
       decoding.max_length = name % 2 == 0 ? 3 : 12;
       decoding.length_penalty = 0.8;
-      const SearchOptions options = options_with(decoding);
-      const auto found = search_one(10, 14, options, name);
-      const auto expected = plain_search(options, 14, name);
-      ASSERT_EQ(found.size(), expected.size());
-      for (size_t i = 0; i < found.size(); ++i) {
-        EXPECT_EQ(found[i].ids, expected[i].ids) << "beam of " << beam_size << ", rank " << i;
-        EXPECT_NEAR(found[i].score, expected[i].score, 1e-4);
-      }
+      const SearchOptions options = options_with(decoding, true);
+      SCOPED_TRACE("beam of " + std::to_string(beam_size));
+      expect_equal(search_one(10, 14, options, GetParam(), name),
+                   PlainSearch(options, 10, 14, name).run());
     }
   }
 }
 
-TEST(Search, AWiderBeamFindsMoreProbableTranslations) {
+// Sentences of several lengths at once, some done long before others, with every option.
+TEST_P(SearchTest, EqualsAPlainSearchForABatchWithEveryOption) {
+  const Ids pieces = {20, 3, 9, 1, 14, 5, 6, 2, 30};
+  for (const int beam_size : {1, 3, 6}) {
+    DecodingConfig decoding;
+    decoding.beam_size = decoding.n_best = beam_size;
+    decoding.max_length = 60;
+    decoding.max_length_ratio = 1.2;
+    decoding.min_length_ratio = 0.7;
+    decoding.no_repeat_ngram = 2;
+    decoding.length_penalty = 0.8;
+    decoding.coverage_penalty = 0.2;
+    const SearchOptions options = options_with(decoding, true);
+    RandomLanguage language(pieces, 9, GetParam());
+    const auto found = search(language, pieces, options);
+    for (size_t s = 0; s < pieces.size(); ++s) {
+      SCOPED_TRACE("beam of " + std::to_string(beam_size) + ", sentence " + std::to_string(s));
+      expect_equal(found.at(s), PlainSearch(options, pieces[s], 9, s).run());
+    }
+  }
+}
+
+// What is grown by doubling grows.
+TEST_P(SearchTest, EqualsAPlainSearchForLongTranslations) {
+  DecodingConfig decoding;
+  decoding.beam_size = decoding.n_best = 3;
+  decoding.min_length_ratio = 1;
+  decoding.max_length_ratio = 1;
+  decoding.no_repeat_ngram = 3;
+  const SearchOptions options = options_with(decoding, true);
+  expect_equal(search_one(150, 12, options, GetParam(), 5), PlainSearch(options, 150, 12, 5).run());
+}
+
+TEST_P(SearchTest, RefusesNaN) {
+  for (const int step : {1, 4}) {
+    DecodingConfig decoding;
+    decoding.min_length_ratio = 1;
+    RandomLanguage language({30, 30}, 12, GetParam());
+    language.nan_at = step;
+    try {
+      search(language, Ids{30, 30}, options_with(decoding));
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("not numbers (NaN)"));
+    }
+  }
+}
+
+TEST_P(SearchTest, AWiderBeamFindsMoreProbableTranslations) {
   double greedy = 0, beam = 0;
   for (uint64_t name = 0; name < 50; ++name) {
     DecodingConfig decoding;
     decoding.length_penalty = 0;
     decoding.max_length = 20;
     decoding.beam_size = 1;
-    greedy += search_one(10, 30, options_with(decoding), name)[0].score;
+    greedy += search_one(10, 30, options_with(decoding), GetParam(), name)[0].score;
     decoding.beam_size = 8;
-    beam += search_one(10, 30, options_with(decoding), name)[0].score;
+    beam += search_one(10, 30, options_with(decoding), GetParam(), name)[0].score;
   }
   EXPECT_GT(beam, greedy + 10);
 }
 
-TEST(Search, NBestAreDistinctAndSorted) {
+TEST_P(SearchTest, NBestAreDistinctAndSorted) {
   DecodingConfig decoding;
   decoding.beam_size = 6;
   decoding.n_best = 6;
   decoding.max_length = 12;
-  const auto found = search_one(4, 9, options_with(decoding));
+  const auto found = search_one(4, 9, options_with(decoding), GetParam());
   ASSERT_EQ(found.size(), 6u);
   std::set<Ids> distinct;
   for (size_t i = 0; i < found.size(); ++i) {
@@ -337,7 +475,7 @@ TEST(Search, NBestAreDistinctAndSorted) {
   EXPECT_EQ(distinct.size(), 6u);
 }
 
-TEST(Search, DoesNotRepeatNGrams) {
+TEST_P(SearchTest, DoesNotRepeatNGrams) {
   for (const int n : {1, 2, 3}) {
     DecodingConfig decoding;
     decoding.beam_size = 2000;
@@ -346,28 +484,30 @@ TEST(Search, DoesNotRepeatNGrams) {
     decoding.no_repeat_ngram = n;
     const auto allowed = [&](const Ids& ids) { return !repeats(ids, static_cast<size_t>(n)); };
     const auto expected = all_translations(3, 6, decoding, 0, 5, allowed);
-    const auto found = search_one(3, 6, options_with(decoding));
+    const auto found = search_one(3, 6, options_with(decoding), GetParam());
     ASSERT_EQ(found.size(), 50u);
     for (size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i].ids, expected[i].ids) << i;
   }
 }
 
-TEST(Search, KeepsTheLengthsWithinTheirLimits) {
+TEST_P(SearchTest, KeepsTheLengthsWithinTheirLimits) {
   DecodingConfig decoding;
   decoding.beam_size = 3000;
   decoding.n_best = 3000;
   decoding.max_length = 5;
   decoding.min_length_ratio = 1.5;  // of 2 pieces: 3
-  const auto found = search_one(2, 6, options_with(decoding));
+  const auto found = search_one(2, 6, options_with(decoding), GetParam());
   const auto expected = all_translations(2, 6, decoding, 3, 5, [](const Ids&) { return true; });
   ASSERT_EQ(found.size(), expected.size());
   for (size_t i = 0; i < 100; ++i) EXPECT_EQ(found[i].ids, expected[i].ids) << i;
 }
 
-TEST(Search, EndsAtTheTightestLimit) {
+TEST_P(SearchTest, EndsAtTheTightestLimit) {
   const auto longest = [](const DecodingConfig& decoding, int64_t longest_target) {
     return std::ssize(
-        search_one(10, 500, {.decoding = decoding, .longest_target = longest_target}).at(0).ids);
+        search_one(10, 500, {.decoding = decoding, .longest_target = longest_target}, GetParam())
+            .at(0)
+            .ids);
   };
   DecodingConfig decoding;
   decoding.beam_size = 2;
@@ -382,41 +522,41 @@ TEST(Search, EndsAtTheTightestLimit) {
   EXPECT_EQ(longest(decoding, 1000), 22);
 }
 
-TEST(Search, ALeastLengthGivesWayWhereNothingElseIsAllowed) {
+TEST_P(SearchTest, ALeastLengthGivesWayWhereNothingElseIsAllowed) {
   DecodingConfig decoding;
   decoding.beam_size = 2;
   decoding.no_repeat_ngram = 1;
   decoding.min_length_ratio = 1;
   // <unk> and two pieces, each once; then nothing but </s> is left.
-  const auto found = search_one(9, 5, options_with(decoding));
+  const auto found = search_one(9, 5, options_with(decoding), GetParam());
   EXPECT_EQ(found.at(0).ids.size(), 3u);
 }
 
-TEST(Search, NeverGeneratesTheBeginOfASentence) {
+TEST_P(SearchTest, NeverGeneratesTheBeginOfASentence) {
   DecodingConfig decoding;
   decoding.beam_size = 4;
   decoding.n_best = 4;
   decoding.max_length = 40;
   for (uint64_t name = 0; name < 10; ++name) {
-    for (const auto& hypothesis : search_one(30, 6, options_with(decoding), name)) {
+    for (const auto& hypothesis : search_one(30, 6, options_with(decoding), GetParam(), name)) {
       EXPECT_EQ(std::ranges::count(hypothesis.ids, Vocabulary::kBegin), 0);
       EXPECT_EQ(std::ranges::count(hypothesis.ids, kEnd), 0);
     }
   }
 }
 
-TEST(Search, ASentenceIsTranslatedTheSameInAnyCompany) {
+TEST_P(SearchTest, ASentenceIsTranslatedTheSameInAnyCompany) {
   const Ids pieces = {9, 8, 8, 5, 3, 3, 2, 1};
   DecodingConfig decoding;
   decoding.beam_size = 4;
   decoding.n_best = 4;
   decoding.coverage_penalty = 0.2;
   decoding.no_repeat_ngram = 2;
-  RandomLanguage language(pieces, 30);
+  RandomLanguage language(pieces, 30, GetParam());
   const auto together = search(language, pieces, options_with(decoding, true));
   EXPECT_EQ(language.largest_batch, 32);
   for (size_t s = 0; s < pieces.size(); ++s) {
-    const auto alone = search_one(pieces[s], 30, options_with(decoding, true), s);
+    const auto alone = search_one(pieces[s], 30, options_with(decoding, true), GetParam(), s);
     ASSERT_EQ(together[s].size(), alone.size());
     for (size_t i = 0; i < alone.size(); ++i) {
       EXPECT_EQ(together[s][i].ids, alone[i].ids);
@@ -426,24 +566,27 @@ TEST(Search, ASentenceIsTranslatedTheSameInAnyCompany) {
   }
 }
 
-TEST(Search, StopsAsSoonAsEverySentenceIsDone) {
+TEST_P(SearchTest, StopsAsSoonAsEverySentenceIsDone) {
   DecodingConfig decoding;
   decoding.beam_size = 1;
   decoding.max_length = 200;
-  RandomLanguage language({50, 50, 50}, 6);
+  RandomLanguage language({50, 50, 50}, 6, GetParam());
   size_t longest = 0;
   for (const auto& found : search(language, Ids{50, 50, 50}, options_with(decoding)))
     longest = std::max(longest, found[0].ids.size());
-  EXPECT_LT(longest, 200u);
-  EXPECT_EQ(language.steps, static_cast<int>(longest) + 1);
+  EXPECT_LT(longest, 190u);
+  const int needed = static_cast<int>(longest) + 1;
+  EXPECT_GE(language.steps, needed);
+  EXPECT_LT(language.steps, needed + (GetParam().on_gpu() ? 8 : 1)) << "looks every 8 steps";
 }
 
-TEST(Search, AttentionFollowsTheHypothesis) {
+TEST_P(SearchTest, AttentionFollowsTheHypothesis) {
   DecodingConfig decoding;
   decoding.beam_size = 5;
   decoding.n_best = 5;
   decoding.max_length = 15;
-  for (const Hypothesis& hypothesis : search_one(6, 12, options_with(decoding, true), 3)) {
+  for (const Hypothesis& hypothesis :
+       search_one(6, 12, options_with(decoding, true), GetParam(), 3)) {
     ASSERT_EQ(hypothesis.attention.size(), hypothesis.ids.size() + 1);
     for (size_t t = 0; t <= hypothesis.ids.size(); ++t) {
       const Ids prefix(hypothesis.ids.begin(), hypothesis.ids.begin() + static_cast<int64_t>(t));
@@ -495,7 +638,7 @@ struct Architecture {
 void PrintTo(const Architecture& architecture, std::ostream* out) { *out << architecture.name; }
 
 // A random model; wild weights make its probabilities uneven.
-Model make_model(const Architecture& architecture) {
+Model make_model(const Architecture& architecture, Device device = {}) {
   ModelConfig config;
   config.initializer = "normal";
   config.init_scale = 0.35;
@@ -518,33 +661,41 @@ Model make_model(const Architecture& architecture) {
   config.decoder.readout_dim = 32;
   config.decoder.input_feeding = architecture.attention == "general";
   const int64_t size = vocabularies().source.size();
-  return Model(config, size, size, 7);
+  return Model(config, size, size, 7, device);
 }
 
-class TranslatorTest : public ::testing::TestWithParam<Architecture> {};
+class TranslatorTest : public ::testing::TestWithParam<std::tuple<Architecture, Device>> {
+ protected:
+  static Model make_model() { return dragoman::make_model(std::get<0>(GetParam()), device()); }
+  static Device device() { return std::get<1>(GetParam()); }
+};
 
-INSTANTIATE_TEST_SUITE_P(
-    Architectures, TranslatorTest,
+const auto kArchitectures =
     ::testing::Values(Architecture{"transformer", "transformer", "transformer", "none"},
                       Architecture{"learned_positions", "transformer", "transformer", "none", 90},
                       Architecture{"lstm_additive", "lstm", "lstm", "additive"},
                       Architecture{"gru_general", "gru", "gru", "general"},
                       Architecture{"gru_none", "gru", "gru", "none"},
                       Architecture{"lstm_to_transformer", "lstm", "transformer", "none"},
-                      Architecture{"transformer_to_gru", "transformer", "gru", "additive"}),
-    [](const auto& architecture) { return architecture.param.name; });
+                      Architecture{"transformer_to_gru", "transformer", "gru", "additive"});
+INSTANTIATE_TEST_SUITE_P(Architectures, TranslatorTest,
+                         ::testing::Combine(kArchitectures, kDevices), [](const auto& test) {
+                           return std::get<0>(test.param).name + "_" +
+                                  name_of(std::get<1>(test.param));
+                         });
 
-DecodingConfig quick_decoding() {
+DecodingConfig quick_decoding(Device device = {}) {
   DecodingConfig decoding;
   decoding.beam_size = 4;
   decoding.n_best = 4;
-  decoding.max_length = 30;
+  // An emulated GPU is slow: steps enough that the search looks, and goes on.
+  decoding.max_length = device.on_gpu() ? 12 : 30;
   return decoding;
 }
 
 TEST_P(TranslatorTest, TranslatesTheSameWhateverTheBatchSize) {
-  const Model model = make_model(GetParam());
-  DecodingConfig decoding = quick_decoding();
+  const Model model = make_model();
+  DecodingConfig decoding = quick_decoding(device());
   decoding.batch_sentences = 1;
   const auto alone = Translator(model, vocabularies(), decoding).translate(corpus());
   for (const int batch_sentences : {2, 3, 64}) {
@@ -561,19 +712,44 @@ TEST_P(TranslatorTest, TranslatesTheSameWhateverTheBatchSize) {
   }
 }
 
+TEST_P(TranslatorTest, TranslatesOnEveryDeviceAsOnTheCpu) {
+  if (!device().on_gpu()) GTEST_SKIP() << "this is the CPU";
+  const Model model = make_model();
+  const Model on_cpu = dragoman::make_model(std::get<0>(GetParam()));
+  DecodingConfig decoding = quick_decoding(device());
+  decoding.no_repeat_ngram = 3;
+  decoding.coverage_penalty = model.has_attention() ? 0.1 : 0;
+  const bool alignments = model.has_attention();
+  const auto found = Translator(model, vocabularies(), decoding, alignments).translate(corpus());
+  const auto expected =
+      Translator(on_cpu, vocabularies(), decoding, alignments).translate(corpus());
+  for (size_t line = 0; line < found.size(); ++line) {
+    ASSERT_EQ(found[line].candidates.size(), expected[line].candidates.size());
+    for (size_t i = 0; i < found[line].candidates.size(); ++i) {
+      const Candidate &a = found[line].candidates[i], &b = expected[line].candidates[i];
+      EXPECT_EQ(a.pieces, b.pieces);
+      EXPECT_NEAR(a.score, b.score, 1e-3);
+      ASSERT_EQ(a.attention.size(), b.attention.size());
+      for (size_t t = 0; t < a.attention.size(); ++t)
+        EXPECT_THAT(a.attention[t],
+                    ::testing::Pointwise(::testing::FloatNear(1e-3f), b.attention[t]));
+    }
+  }
+}
+
 TEST_P(TranslatorTest, FindsTheProbabilityThatTeacherForcingGives) {
-  const Model model = make_model(GetParam());
+  const Model model = make_model();
   std::vector<Ids> sources;
   for (const std::string& line : corpus()) sources.push_back(vocabularies().source.encode(line));
   for (const SourceBatch& batch : make_source_batches(sources, 64, 10000)) {
-    const auto results = search(model, batch.source, quick_decoding(), false);
+    const auto results = search(model, batch.source, quick_decoding(device()), false);
     for (int32_t s = 0; s < batch.size(); ++s) {
       for (const Hypothesis& hypothesis : results[static_cast<size_t>(s)]) {
         Batch pair;
         const auto source = batch.source[s];
         pair.append(source.first(source.size() - 1), hypothesis.ids, 0);
         Tape tape(false);
-        const auto log_p = model.loss(tape, pair, 0).log_probabilities.to_host();
+        const auto log_p = model.loss(tape, model.load(pair), 0).log_probabilities.to_host();
         EXPECT_NEAR(hypothesis.log_probability, std::accumulate(log_p.begin(), log_p.end(), 0.0),
                     2e-3);
       }
@@ -582,15 +758,15 @@ TEST_P(TranslatorTest, FindsTheProbabilityThatTeacherForcingGives) {
 }
 
 TEST_P(TranslatorTest, AttentionOfEachPieceSumsToOne) {
-  const Model model = make_model(GetParam());
+  const Model model = make_model();
   if (!model.has_attention()) {
-    EXPECT_THROW(Translator(model, vocabularies(), quick_decoding(), true), Error);
-    DecodingConfig decoding = quick_decoding();
+    EXPECT_THROW(Translator(model, vocabularies(), quick_decoding(device()), true), Error);
+    DecodingConfig decoding = quick_decoding(device());
     decoding.coverage_penalty = 0.1;
     EXPECT_THROW(Translator(model, vocabularies(), decoding), Error);
     return;
   }
-  const Translator translator(model, vocabularies(), quick_decoding(), true);
+  const Translator translator(model, vocabularies(), quick_decoding(device()), true);
   for (const Translation& translation : translator.translate(corpus())) {
     EXPECT_EQ(translation.source.back(), "</s>");
     for (const Candidate& candidate : translation.candidates) {
@@ -605,7 +781,7 @@ TEST_P(TranslatorTest, AttentionOfEachPieceSumsToOne) {
 }
 
 TEST_P(TranslatorTest, ScoresPairsInTheirOrderAndInAnyCompany) {
-  const Model model = make_model(GetParam());
+  const Model model = make_model();
   std::vector<std::string> targets(corpus().rbegin(), corpus().rend());
   targets[2] = "";
   const auto together = score_pairs(model, vocabularies(), corpus(), targets);
@@ -658,6 +834,30 @@ TEST(Translator, CutsOffSentencesWithoutEnd) {
       Translator(model, vocabularies(), decoding).translate(std::vector<std::string>{line});
   EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("1 of 1 lines"));
   EXPECT_EQ(found[0].source.size(), 1025u);
+}
+
+TEST(Translator, NamesTheBatchThatDoesNotFitIntoMemory) {
+  const Model model = make_model({"", "transformer", "transformer", "none"});
+  Allocator& allocator = Allocator::of(model.device());
+  const auto error = [&](auto f) {
+    allocator.release_cached();
+    allocator.set_limit(allocator.statistics().reserved);
+    std::string message = "no error";
+    try {
+      f();
+    } catch (const Error& thrown) {
+      message = thrown.what();
+    }
+    allocator.set_limit(std::numeric_limits<size_t>::max());
+    return message;
+  };
+  const std::vector<std::string> lines = {"a dog", "a man", "a girl"};
+  const Translator translator(model, vocabularies(), quick_decoding());
+  EXPECT_THAT(error([&] { translator.translate(lines); }),
+              AllOf(HasSubstr("out of memory on cpu"), HasSubstr("with 3 sentences of "),
+                    HasSubstr("lower decoding.batch_sentences (--batch-sentences)")));
+  EXPECT_THAT(error([&] { score_pairs(model, vocabularies(), lines, lines); }),
+              AllOf(HasSubstr("out of memory on cpu"), HasSubstr("the batch has 3 sentences, ")));
 }
 
 TEST(ScorePairs, NamesALineThatIsTooLong) {

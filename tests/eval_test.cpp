@@ -24,6 +24,7 @@
 #include "eval/ter_edits.h"
 #include "eval/tokenizers.h"
 #include "eval/unicode.h"
+#include "places.h"
 
 namespace dragoman {
 namespace {
@@ -36,7 +37,7 @@ using testing::ThrowsMessage;
 using Lines = std::vector<std::string>;
 
 std::ifstream open_fixture(const std::string& name) {
-  std::ifstream file(DRAGOMAN_SOURCE_DIR "/tests/fixtures/eval/" + name, std::ios::binary);
+  std::ifstream file(project_directory() + "/tests/fixtures/eval/" + name, std::ios::binary);
   if (!file) ADD_FAILURE() << "the fixture " << name << " is missing";
   return file;
 }

@@ -180,6 +180,33 @@ TEST(MixedPrecision, CrossEntropyOfAProduct) {
   }
 }
 
+// Both kinds of layers, forwards and back, with TF32 and without.
+TEST(MixedPrecision, ATapeCanMultiplyInTf32OnAGpu) {
+  const auto outcome = [](Device device, bool tf32) {
+    Tape tape;
+    tape.set_products(DType::kReal, tf32);
+    const auto leaf = [&](const Shape& shape, uint64_t seed) {
+      return Variable::leaf(Tensor::from(normal_numbers(shape, seed).to_host(), shape, device));
+    };
+    const Variable x = leaf({kRows, kColumns}, 1), a = leaf({32, kColumns}, 2),
+                   b = leaf({8, 32}, 3);
+    const Variable y = step_linear(tape, linear(tape, x, a), b);
+    const Variable z = matmul(tape, y, leaf({8, 8}, 4));
+    std::vector<std::vector<real>> found = {y.value().to_host(), z.value().to_host()};
+    tape.backward(sum(tape, multiply(tape, z, leaf({kRows, 8}, 5))));
+    for (const Variable& made : {x, a, b}) found.push_back(made.sink()->gradient.to_host());
+    return found;
+  };
+  EXPECT_THROW(outcome(Device{}, true), Error);
+  if (!why_no_gpu().empty()) GTEST_SKIP() << why_no_gpu();
+  const Device gpu = find_device("cuda");
+  const auto full = outcome(gpu, false), short_fractions = outcome(gpu, true);
+  for (size_t i = 0; i < full.size(); ++i) {
+    EXPECT_GT(distance(short_fractions[i], full[i]), 1e-5) << i << ": a float product was made";
+    EXPECT_LT(distance(short_fractions[i], full[i]), 0x1p-9) << i;
+  }
+}
+
 TEST(MixedPrecision, WhatIsNotFiniteIsFound) {
   Tape tape;
   tape.set_check_finite(true);

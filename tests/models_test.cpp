@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>
+#include <tuple>
 
 #include "core/rng.h"
 
@@ -92,9 +94,15 @@ Sentences random_sentences(const std::vector<int>& lengths, uint64_t seed) {
   return sentences;
 }
 
-class EveryModel : public testing::TestWithParam<Architecture> {
+// Every architecture on every device.
+class EveryModel : public testing::TestWithParam<std::tuple<Architecture, Device>> {
  protected:
-  Model model_{GetParam().config, kVocabulary, kVocabulary, 7};
+  Tensor ids(const std::vector<int32_t>& list) const {
+    return Tensor::from(list, {std::ssize(list)}, model_.device());
+  }
+
+  Model model_{std::get<Architecture>(GetParam()).config, kVocabulary, kVocabulary, 7,
+               std::get<Device>(GetParam())};
   Sentences source_ = random_sentences({3, 7, 1, 5}, 1);
   Sentences target_ = random_sentences({6, 5, 2, 1}, 2);  // longest first
 };
@@ -116,11 +124,11 @@ TEST_P(EveryModel, SteppingEqualsTeacherForcing) {
   const auto state = model_.start(tape, memory);
   // All sentences step together, each with its own tokens; one that is at its end reads a filler.
   for (int64_t t = 0; t < target.packing.longest; ++t) {
-    std::vector<int32_t> ids;
+    std::vector<int32_t> last;
     for (int32_t s = 0; s < target_.size(); ++s) {
-      ids.push_back(t < target_.length(s) ? target_[s][static_cast<size_t>(t)] : 3);
+      last.push_back(t < target_.length(s) ? target_[s][static_cast<size_t>(t)] : 3);
     }
-    const Model::Step step = model_.step(tape, *state, Tensor::from(ids));
+    const Model::Step step = model_.step(tape, *state, ids(last));
     for (int32_t s = 0; s < target_.size(); ++s) {
       if (t >= target_.length(s)) continue;
       SCOPED_TRACE("sentence " + std::to_string(s) + " token " + std::to_string(t));
@@ -133,21 +141,20 @@ TEST_P(EveryModel, ReorderedHypothesesGoOnFromTheirRows) {
   Tape tape(false);
   const Memory memory = model_.encode(tape, model_.load(source_));
   const auto state = model_.start(tape, memory);
-  model_.step(tape, *state, Tensor::from(std::vector<int32_t>{3, 4, 5, 6}));
+  model_.step(tape, *state, ids({3, 4, 5, 6}));
   // Two hypotheses of sentence 2, one of sentence 0, in this order.
-  model_.reorder(*state, {2, 2, 0});
-  model_.step(tape, *state, Tensor::from(std::vector<int32_t>{7, 8, 9}));
-  model_.reorder(*state, {2, 1});
-  const Tensor logits =
-      model_.step(tape, *state, Tensor::from(std::vector<int32_t>{10, 11})).logits;
-  const auto alone = [&](int32_t sentence, const std::vector<int32_t>& ids) {
+  model_.reorder(*state, ids({2, 2, 0}));
+  model_.step(tape, *state, ids({7, 8, 9}));
+  model_.reorder(*state, ids({2, 1}));
+  const Tensor logits = model_.step(tape, *state, ids({10, 11})).logits;
+  const auto alone = [&](int32_t sentence, const std::vector<int32_t>& read) {
     Sentences one;
     one.append(source_[sentence]);
     const Memory part = model_.encode(tape, model_.load(one));
     const auto fresh = model_.start(tape, part);
     Tensor last;
-    for (const int32_t id : ids) {
-      last = model_.step(tape, *fresh, Tensor::from(std::vector<int32_t>{id})).logits;
+    for (const int32_t id : read) {
+      last = model_.step(tape, *fresh, ids({id})).logits;
     }
     return row_of(last, 0);
   };
@@ -159,8 +166,7 @@ TEST_P(EveryModel, AttentionOfAStepIsADistributionOverTheSource) {
   Tape tape(false);
   const Memory memory = model_.encode(tape, model_.load(source_));
   const auto state = model_.start(tape, memory);
-  const Model::Step step =
-      model_.step(tape, *state, Tensor::from(std::vector<int32_t>{1, 1, 1, 1}), true);
+  const Model::Step step = model_.step(tape, *state, ids({1, 1, 1, 1}), true);
   ASSERT_EQ(step.attention.defined(), model_.has_attention());
   if (!model_.has_attention()) return;
   for (int32_t s = 0; s < source_.size(); ++s) {
@@ -188,11 +194,12 @@ TEST_P(EveryModel, GradientAgreesWithTheLoss) {
   const Parameters& parameters = model_.parameters();
   const auto loss_at = [&] {
     Tape tape(false);
-    return static_cast<double>(model_.loss(tape, batch, real(0.1)).loss.value().to_host()[0]);
+    return static_cast<double>(
+        model_.loss(tape, model_.load(batch), real(0.1)).loss.value().to_host()[0]);
   };
   Tape tape;
   parameters.begin_gradients();
-  tape.backward(model_.loss(tape, batch, real(0.1)).loss);
+  tape.backward(model_.loss(tape, model_.load(batch), real(0.1)).loss);
   parameters.complete_gradients();
   const std::vector<real> gradient = parameters.gradients().to_host();
   const std::vector<real> values = parameters.values().to_host();
@@ -222,8 +229,75 @@ TEST_P(EveryModel, GradientAgreesWithTheLoss) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, EveryModel, testing::ValuesIn(architectures()),
-                         [](const auto& row) { return row.param.name; });
+// What a batch in some shapes gives: its loss, log-probabilities and gradients.
+struct Outcome {
+  double loss;
+  std::vector<real> log_probabilities, gradient;
+};
+Outcome outcome(const Model& model, const DeviceBatch& batch, bool training) {
+  Tape tape;
+  if (training) tape.set_training(3, 4);
+  model.parameters().begin_gradients();
+  const CrossEntropy result = model.loss(tape, batch, real(0.1));
+  Outcome found{result.loss.value().to_host()[0], result.log_probabilities.to_host(), {}};
+  tape.backward(result.loss);
+  model.parameters().complete_gradients();
+  found.gradient = model.parameters().gradients().to_host();
+  return found;
+}
+
+void expect_same(const Outcome& filled, const Outcome& exact) {
+  EXPECT_NEAR(filled.loss, exact.loss, 1e-5 * exact.loss);
+  const size_t real_tokens = exact.log_probabilities.size();
+  for (size_t i = 0; i < filled.log_probabilities.size(); ++i) {
+    ASSERT_NEAR(filled.log_probabilities[i], i < real_tokens ? exact.log_probabilities[i] : 0, 2e-5)
+        << "token " << i;
+  }
+  ASSERT_EQ(filled.gradient.size(), exact.gradient.size());
+  for (size_t i = 0; i < exact.gradient.size(); ++i) {
+    ASSERT_NEAR(filled.gradient[i], exact.gradient[i], 2e-5 + 5e-4 * std::abs(exact.gradient[i]))
+        << "parameter " << i;
+  }
+}
+
+TEST_P(EveryModel, WhatFillsABatchUpChangesNothing) {
+  const Batch batch = batch_of(source_, target_);
+  const Bucket exact = exact_bucket(batch);
+  const Outcome expected = outcome(model_, model_.load(batch), false);
+  const auto limits = std::pair(model_.longest_source(), model_.longest_target());
+  const Bucket rounded = rounded_bucket(batch, limits.first, limits.second);
+  EXPECT_GE(rounded.source_tokens, exact.source_tokens + 1);
+  // By sentences alone, by tokens of one side, by longer ones, and by all.
+  std::vector<Bucket> buckets(5, exact);
+  buckets[0].sentences += 3;
+  buckets[1].sentences += 2;
+  buckets[1].source_tokens += 4;
+  buckets[2].sentences += 9;
+  buckets[2].target_tokens += 8;
+  buckets[3].longest_source += 7;
+  buckets[3].longest_target += 9;
+  buckets[4] = rounded;
+  Allocator::of(model_.device()).set_poison(true);
+  for (size_t i = 0; i < buckets.size(); ++i) {
+    SCOPED_TRACE(i);
+    expect_same(outcome(model_, DeviceBatch(batch, buckets[i], model_.device()), false), expected);
+  }
+  Allocator::of(model_.device()).set_poison(false);
+}
+
+INSTANTIATE_TEST_SUITE_P(Architectures, EveryModel,
+                         testing::Combine(testing::ValuesIn(architectures()),
+                                          testing::ValuesIn(all_devices())),
+                         [](const auto& row) {
+                           std::string name = std::get<Architecture>(row.param).name + "_" +
+                                              to_string(std::get<Device>(row.param));
+                           std::ranges::replace(name, ':', '_');
+                           return name;
+                         });
+
+TEST(Gpu, AllModelsAreTestedOnOne) {
+  if (!why_no_gpu().empty()) GTEST_SKIP() << why_no_gpu();
+}
 
 TEST(Model, TiesShareTheirParameters) {
   const auto count = [](const std::vector<std::string>& sets) {
@@ -231,7 +305,7 @@ TEST(Model, TiesShareTheirParameters) {
                                     "model.encoder.heads=3", "model.decoder.heads=3"};
     all.insert(all.end(), sets.begin(), sets.end());
     const ModelConfig config = parse_config("name: test", "test", all).model;
-    return Model(config, kVocabulary, kVocabulary, 1).parameters().count();
+    return Model(config, kVocabulary, kVocabulary, 1, Device{}).parameters().count();
   };
   const int64_t table = 12 * kVocabulary;
   const int64_t tied = count({});
@@ -244,7 +318,7 @@ TEST(Model, ScaledEmbeddingsAreLarger) {
   ModelConfig config = small_model("transformer", "transformer");
   const Sentences source = random_sentences({4}, 3);
   const auto states = [&] {
-    const Model model(config, kVocabulary, kVocabulary, 1);
+    const Model model(config, kVocabulary, kVocabulary, 1, Device{});
     Tape tape(false);
     return model.encode(tape, model.load(source)).states.value().to_host();
   };
@@ -256,7 +330,7 @@ TEST(Model, ScaledEmbeddingsAreLarger) {
 TEST(Model, InitialWeightsFollowTheConfiguration) {
   ModelConfig config = small_model("transformer", "transformer");
   const auto largest = [&] {
-    const Model model(config, kVocabulary, kVocabulary, 1);
+    const Model model(config, kVocabulary, kVocabulary, 1, Device{});
     real most = 0;
     for (const auto& entry : model.parameters().entries()) {
       if (entry.start != Start::kWeights) continue;
@@ -280,8 +354,9 @@ TEST(Model, InitialWeightsFollowTheConfiguration) {
 
 TEST(Model, SameSeedSameWeights) {
   const ModelConfig config = small_model("lstm", "gru");
-  const Model a(config, kVocabulary, kVocabulary, 5), b(config, kVocabulary, kVocabulary, 5);
-  const Model c(config, kVocabulary, kVocabulary, 6);
+  const Model a(config, kVocabulary, kVocabulary, 5, Device{}),
+      b(config, kVocabulary, kVocabulary, 5, Device{});
+  const Model c(config, kVocabulary, kVocabulary, 6, Device{});
   EXPECT_EQ(a.parameters().values().to_host(), b.parameters().values().to_host());
   EXPECT_NE(a.parameters().values().to_host(), c.parameters().values().to_host());
 }
@@ -313,21 +388,59 @@ TEST(Model, EveryDropoutTakesPart) {
         sets.push_back(std::string("model.") + side + ".embedding_dropout=0");
       }
       if (dropped) sets.push_back("model." + row.key + "=0.5");
-      const Model model(small_model(row.encoder, row.decoder, sets), kVocabulary, kVocabulary, 1);
+      const Model model(small_model(row.encoder, row.decoder, sets), kVocabulary, kVocabulary, 1,
+                        Device{});
       Tape tape(false);
       if (training) tape.set_training(1, 1);
-      return model.loss(tape, batch, 0).loss.value().to_host()[0];
+      return model.loss(tape, model.load(batch), 0).loss.value().to_host()[0];
     };
     EXPECT_NE(loss(true, true), loss(false, true));
     EXPECT_EQ(loss(true, false), loss(false, false));
   }
 }
 
+TEST(Model, ATransformersDropoutIsThatOfTheBatchWithoutItsFilling) {
+  const Model model(
+      small_model("transformer", "transformer",
+                  {"model.encoder.dropout=0.3", "model.decoder.dropout=0.3",
+                   "model.encoder.attention_dropout=0.3", "model.decoder.attention_dropout=0.3",
+                   "model.decoder.activation_dropout=0.3"}),
+      kVocabulary, kVocabulary, 7, Device{});
+  const Batch batch = batch_of(random_sentences({40, 70}, 1), random_sentences({66, 5}, 2));
+  const Bucket rounded = rounded_bucket(batch, model.longest_source(), model.longest_target());
+  expect_same(outcome(model, DeviceBatch(batch, rounded, model.device()), true),
+              outcome(model, model.load(batch), true));
+}
+
+TEST(DeviceBatch, RoundsUpToShapesThatBatchesShare) {
+  const Batch batch =
+      batch_of(random_sentences({20, 20, 19}, 1), random_sentences({33, 30, 29}, 2));
+  EXPECT_EQ(rounded_bucket(batch, 1000, 1000), (Bucket{4, 64, 96, 32, 64}));
+  const Batch alike =
+      batch_of(random_sentences({18, 20, 19}, 3), random_sentences({32, 31, 30}, 4));
+  EXPECT_EQ(rounded_bucket(alike, 1000, 1000).target_tokens, 96);
+  EXPECT_EQ(rounded_bucket(batch, 1000, 40).longest_target, 40) << "all that the model can write";
+  DeviceBatch filled(batch, rounded_bucket(batch, 1000, 1000), {});
+  filled.refill(alike);
+  const DeviceBatch fresh(alike, rounded_bucket(batch, 1000, 1000), {});
+  EXPECT_EQ(filled.targets().to_host<int32_t>(), fresh.targets().to_host<int32_t>());
+  EXPECT_EQ(filled.source().ids.to_host<int32_t>(), fresh.source().ids.to_host<int32_t>());
+  EXPECT_EQ(filled.target_input().packing.offsets.to_host<int32_t>(),
+            fresh.target_input().packing.offsets.to_host<int32_t>());
+}
+
+TEST(DeviceBatch, RefusesWhatDoesNotFit) {
+  const Batch batch = batch_of(random_sentences({4}, 1), random_sentences({3}, 2));
+  EXPECT_THROW(DeviceBatch(batch, {1, 6, 4, 5, 4}, {}), Error) << "a token more and no sentence";
+  EXPECT_THROW(DeviceBatch(batch, {1, 5, 3, 5, 4}, {}), Error) << "a token less";
+  EXPECT_THROW(DeviceBatch(Batch(), {}, {}), Error);
+}
+
 TEST(Model, LearnedPositionsHaveAnEnd) {
   ModelConfig config = small_model("transformer", "transformer");
   config.encoder.positions = "learned";
   config.encoder.max_positions = 5;
-  const Model model(config, kVocabulary, kVocabulary, 1);
+  const Model model(config, kVocabulary, kVocabulary, 1, Device{});
   EXPECT_EQ(model.longest_source(), 5);
   Tape tape(false);
   EXPECT_THROW(model.encode(tape, model.load(random_sentences({6}, 1))), Error);

@@ -368,10 +368,19 @@ void add_probabilities(Table& table, const Sizes& s, int64_t n, int64_t) {
         [=](Tape& t, const Variables& x) { return log_softmax(t, x[0], tensor(x)); },
         [=](const Matrices& x) { return log_softmax_rows(x[0], lengths); });
   }
-  const Ids targets = random_ids(n, 0, classes, 5);
-  for (const double smoothing : {0.0, 0.1}) {
+  const Ids all_targets = random_ids(n, 0, classes, 5);
+  Ids some_targets = all_targets;
+  for (size_t i = 0; i < some_targets.size(); i += 3) some_targets[i] = -1;
+  struct Use {
+    const char* variant;
+    double smoothing;
+    Ids targets;
+  };
+  for (const auto& [variant, smoothing, targets] :
+       {Use{"", 0, all_targets}, Use{"smoothed", 0.1, all_targets},
+        Use{"masked", 0.1, some_targets}}) {
     table.row(
-        "cross_entropy", smoothing > 0 ? "smoothed" : "", {{n, classes}},
+        "cross_entropy", variant, {{n, classes}},
         [=](Tape& t, const Variables& x) {
           const CrossEntropy result =
               cross_entropy(t, x[0], beside(x, targets), static_cast<real>(smoothing));
@@ -379,9 +388,11 @@ void add_probabilities(Table& table, const Sizes& s, int64_t n, int64_t) {
         },
         [=](const Matrices& x) {
           const Matrix log_p = log_softmax_rows(x[0]);
-          const Matrix chosen =
-              build(1, n, [&](int64_t, int64_t i) { return log_p(i, targets[i]); });
+          const Matrix chosen = build(1, n, [&](int64_t, int64_t i) {
+            return targets[i] < 0 ? Number(0) : log_p(i, targets[i]);
+          });
           const Number loss = total(n * classes, [&](int64_t i) {
+            if (targets[i / classes] < 0) return Number(0);
             const double hit = i % classes == targets[i / classes] ? 1 : 0;
             return -((1 - smoothing) * hit + smoothing / double(classes)) *
                    log_p(i / classes, i % classes);

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "op_harness.h"
 #include "ops/ops.h"
+#include "places.h"
 #include "tensor/threads.h"
 
 namespace dragoman {
@@ -115,7 +116,7 @@ TEST(OpDevices, HaveAGpuAmongThem) {
 }
 
 TEST(OpCoverage, EveryFunctionOfOpsHasARow) {
-  std::ifstream header(DRAGOMAN_SOURCE_DIR "/src/ops/ops.h");
+  std::ifstream header(project_directory() + "/src/ops/ops.h");
   ASSERT_TRUE(header.good());
   // An operation is what is declared with a tape as its first argument.
   std::set<std::string> declared, tested;

@@ -12,6 +12,7 @@
 #include <set>
 #include <thread>
 
+#include "places.h"
 #include "train_fixture.h"
 
 namespace dragoman {
@@ -60,7 +61,7 @@ class RunTest : public TinyRun {
   RunTest() { std::ofstream(directory_ / "tiny.yaml") << yaml_; }
 
   Process start(const std::string& arguments, const std::string& before = "") const {
-    return {before + "exec '" DRAGOMAN_BINARY "' " + arguments, directory_ / "output"};
+    return {before + "exec '" + program() + "' " + arguments, directory_ / "output"};
   }
   // The exit code; what was printed is then in `output`.
   int dragoman(const std::string& arguments, const std::string& before = "") {
@@ -215,6 +216,28 @@ TEST_F(RunTest, SaysWhatIsWrongWithItsInput) {
   EXPECT_THAT(output_, AllOf(HasSubstr("validation.en"), HasSubstr("validation.de")));
 }
 
+TEST_F(RunTest, TrainsOnTheDeviceThatItIsTold) {
+  for (const Device device : all_devices()) {
+    const std::string name = "run-" + std::to_string(device.on_gpu());
+    ASSERT_EQ(dragoman(train(name, "--device " + to_string(device))), 0) << output_;
+    EXPECT_THAT(output_, AllOf(HasSubstr("device: " + describe(device)),
+                               HasSubstr(device.on_gpu() ? "and of tensors on cuda:0"
+                                                         : "of which tensors")));
+    const auto end = nlohmann::json::parse(lines_of(directory_ / name / "log.jsonl").back());
+    EXPECT_EQ(end["device"], to_string(device));
+    EXPECT_GT(end["peak_tensor_bytes"], 10000);
+  }
+  ASSERT_EQ(dragoman(train("auto", "--device auto")), 0) << output_;
+  EXPECT_THAT(output_, HasSubstr("device: " + describe(find_device("auto"))));
+  EXPECT_THAT(output_, HasSubstr(why_no_gpu())) << "or why there is no GPU";
+  EXPECT_EQ(dragoman(train("none", "--device cuda:77")), 1);
+  EXPECT_THAT(output_, HasSubstr("training.device: the device 'cuda:77' cannot be had: "));
+  EXPECT_EQ(dragoman(train("none", "--device gpu")), 2);
+  EXPECT_EQ(dragoman(train("none", "--set training.device=gpu")), 2);
+  EXPECT_THAT(output_, HasSubstr("training.device: expected text, one of auto, cuda, cuda:N, cpu"));
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "none"));
+}
+
 TEST_F(RunTest, EvaluateTranslatesAndScores) {
   ASSERT_EQ(dragoman(train("run")), 0) << output_;
   const auto test = nlohmann::json::parse(contents(run("test.json")))[0];
@@ -323,11 +346,23 @@ TEST_F(RunTest, BenchMeasuresTrainingAndLeavesNothingBehind) {
     for (const auto& sentence : random["source"]) EXPECT_EQ(sentence.size(), 8u);
   }
 
+  // On every device, whose memory and ceiling it tells.
+  for (const Device device : all_devices()) {
+    const auto there = json_of("--device " + to_string(device));
+    EXPECT_EQ(there["device"], to_string(device));
+    EXPECT_EQ(there["device_name"], describe(device));
+    EXPECT_GT(there["peak_tensor_bytes"], 10000);
+    EXPECT_GE(there["peak_device_bytes"], there["peak_tensor_bytes"]);
+    EXPECT_GT(there["ceiling_gflops"], there["gflops"]);
+  }
+
   EXPECT_EQ(dragoman(bench), 0);
   EXPECT_THAT(output_, AllOf(HasSubstr("target tokens/s"), HasSubstr("of the ceiling"),
                              HasSubstr("GFLOP/s"), HasSubstr("peak memory")));
   EXPECT_EQ(dragoman("bench"), 2);
   EXPECT_EQ(dragoman(bench + "--steps 0"), 2);
+  EXPECT_EQ(dragoman(bench + "--device cuda:77"), 1);
+  EXPECT_THAT(output_, HasSubstr("training.device: the device 'cuda:77' cannot be had: "));
 }
 
 }  // namespace

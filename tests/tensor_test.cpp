@@ -14,7 +14,8 @@
 #include "core/math.h"
 #include "core/rng.h"
 #include "tensor/gemm.h"
-#include "tensor/launch.h"
+#include "tensor/graph.h"
+#include "tensor/launch_cpu.h"
 #include "tensor/tensor.h"
 #include "tensor/threads.h"
 
@@ -24,8 +25,10 @@ extern "C" const char* __asan_default_options() { return "allocator_may_return_n
 namespace dragoman {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::StartsWith;
 using testing::ThrowsMessage;
 
 std::vector<float> random_numbers(int64_t count, uint64_t seed) {
@@ -183,7 +186,55 @@ TEST(Allocator, PoisonShowsAsNaNAndMinusOne) {
 
 TEST(Allocator, SaysHowMuchWasAskedFor) {
   EXPECT_THAT([] { Tensor::empty({int64_t{1} << 50}); },
-              ThrowsMessage<Error>(HasSubstr("out of memory")));
+              ThrowsMessage<OutOfMemory>(
+                  AllOf(HasSubstr("out of memory on cpu"), HasSubstr("MiB were asked for"))));
+}
+
+TEST(Allocator, AtItsLimitGivesUpWhatItKeepsAndThenFails) {
+  for (const Device device : all_devices()) {
+    constexpr int64_t kLarge = 1 << 20, kSmall = kLarge / 16;
+    Allocator& allocator = Allocator::of(device);
+    allocator.release_cached();
+    const size_t before = allocator.statistics().reserved;
+    allocator.set_limit(before + 6 * kLarge);  // bytes: one large tensor and a half
+    const auto make = [&](int64_t size) { return Tensor::empty({size}, DType::kReal, device); };
+    {
+      const Tensor held = make(kLarge);
+      EXPECT_THROW(make(kLarge), OutOfMemory);
+      EXPECT_NO_THROW(make(kSmall)) << "a failure takes nothing";
+    }
+    EXPECT_NO_THROW(make(kLarge + kLarge / 4)) << "the large one was kept, and is in the way";
+    EXPECT_LE(allocator.statistics().peak_reserved, before + 6 * kLarge);
+    allocator.set_limit(std::numeric_limits<size_t>::max());
+  }
+}
+
+// Devices -----------------------------------------------------------------------------------------
+
+TEST(Devices, AreFoundByName) {
+  EXPECT_EQ(find_device("cpu"), Device{});
+  EXPECT_EQ(find_device("auto"), all_devices().size() > 1 ? all_devices()[1] : Device{});
+  EXPECT_EQ(why_no_gpu().empty(), all_devices().size() > 1);
+  for (const Device device : all_devices()) {
+    EXPECT_EQ(find_device(to_string(device)), device);
+    EXPECT_THAT(describe(device), StartsWith(to_string(device)));
+  }
+  for (const char* name : {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cuda0", "CPU"}) {
+    EXPECT_THAT([&] { find_device(name, "--device"); },
+                ThrowsMessage<UsageError>(StartsWith(
+                    fmt::format("--device: there is no device '{}': write auto, cpu, ", name))));
+  }
+}
+
+TEST(Devices, SayWhyTheyCannotBeHad) {
+  const bool there = all_devices().size() > 1;
+  EXPECT_THAT(
+      [] { find_device("cuda:99", "--device"); },
+      ThrowsMessage<Error>(AllOf(StartsWith("--device: the device 'cuda:99' cannot be had: "),
+                                 HasSubstr(there ? "this machine has" : why_no_gpu()))));
+  if (there) return;
+  EXPECT_THAT([] { find_device("cuda"); },
+              ThrowsMessage<Error>("the device 'cuda' cannot be had: " + why_no_gpu()));
 }
 
 // Threads -----------------------------------------------------------------------------------------
@@ -471,7 +522,7 @@ TEST_P(LaunchTest, MapVisitsEveryElementOnce) {
   const int64_t n = GetParam().first * GetParam().second;
   const auto values = same_for_all_threads([n] {
     std::vector<float> out(static_cast<size_t>(n));
-    launch::map(Device{}, n, [to = out.data()](int64_t i) { to[i] += static_cast<float>(i) + 1; });
+    launch::cpu::map(n, [to = out.data()](int64_t i) { to[i] += static_cast<float>(i) + 1; });
     return out;
   });
   for (int64_t i = 0; i < n; ++i) ASSERT_EQ(values[static_cast<size_t>(i)], float(i + 1));
@@ -482,7 +533,7 @@ TEST_P(LaunchTest, RowsAndTheirLanes) {
   const std::vector<float> in = random_numbers(rows * columns, 5);
   const auto values = same_for_all_threads([&, n = rows, d = columns] {
     std::vector<float> out(static_cast<size_t>(2 * n));
-    launch::rows(Device{}, n, d, [&, d](Lane lane, int64_t row) {
+    launch::cpu::rows(n, d, [&, d](Lane lane, int64_t row) {
       const float* v = in.data() + row * d;
       out[static_cast<size_t>(2 * row)] = lane.sum(d, [=](int64_t c) { return v[c]; });
       out[static_cast<size_t>(2 * row + 1)] = lane.max(d, [=](int64_t c) { return v[c]; });
@@ -503,10 +554,10 @@ TEST_P(LaunchTest, SumRowsAssignsOrAdds) {
     const auto values = same_for_all_threads([&, n = rows, d = columns] {
       const float before = accumulate ? 10 : std::numeric_limits<float>::quiet_NaN();
       std::vector<float> out(static_cast<size_t>(d), before);
-      launch::sum_rows(Device{}, n, d,
-                       launch::ColumnSums{out.data(), accumulate, [&, d](int64_t row, int64_t c) {
-                                            return in[size_t(row * d + c)];
-                                          }});
+      launch::cpu::sum_rows(
+          n, d, launch::ColumnSums{out.data(), accumulate, [&, d](int64_t row, int64_t c) {
+                                     return in[size_t(row * d + c)];
+                                   }});
       return out;
     });
     for (int64_t c = 0; c < columns; ++c) {
@@ -524,8 +575,8 @@ TEST_P(LaunchTest, ScatterAddRowsLeavesNegativeOnesOut) {
   for (int64_t row = 0; row < rows; ++row) index.push_back(static_cast<int32_t>(row * 5 % 8) - 1);
   const auto values = same_for_all_threads([&, n = rows] {
     std::vector<float> out(static_cast<size_t>(targets * d), 0.5f);
-    launch::scatter_add_rows(Device{}, n, d, index.data(), out.data(),
-                             [](int64_t row, int64_t c) { return float(row + c); });
+    launch::cpu::scatter_add_rows(n, d, index.data(), out.data(),
+                                  [](int64_t row, int64_t c) { return float(row + c); });
     return out;
   });
   std::vector<float> expected(static_cast<size_t>(targets * d), 0.5f);
@@ -541,11 +592,11 @@ TEST(Launch, TasksEachHaveTheirOwnScratch) {
   const int64_t count = 100, scratch = 1000;
   const auto values = same_for_all_threads([=] {
     std::vector<float> out(count);
-    launch::tasks(Device{}, count, scratch, count * scratch,
-                  [&](Lane lane, int64_t task, float* memory) {
-                    for (int64_t i = 0; i < scratch; ++i) memory[i] = static_cast<float>(task);
-                    out[size_t(task)] = lane.sum(scratch, [=](int64_t i) { return memory[i]; });
-                  });
+    launch::cpu::tasks(
+        count, scratch, count * scratch, [&](Lane lane, int64_t task, float* memory) {
+          for (int64_t i = 0; i < scratch; ++i) memory[i] = static_cast<float>(task);
+          out[size_t(task)] = lane.sum(scratch, [=](int64_t i) { return memory[i]; });
+        });
     return out;
   });
   for (int64_t task = 0; task < count; ++task) {
@@ -554,6 +605,77 @@ TEST(Launch, TasksEachHaveTheirOwnScratch) {
 }
 
 // Random numbers ----------------------------------------------------------------------------------
+
+// Graphs ------------------------------------------------------------------------------------------
+
+// What of the devices is a GPU; a test that finds none is counted as skipped.
+std::vector<Device> gpus() {
+  std::vector<Device> devices = all_devices();
+  devices.erase(devices.begin());
+  return devices;
+}
+
+// to = from, by way of a tensor that is gone after it.
+void copy_by_way(const Tensor& from, const Tensor& to) { convert(convert(from, DType::kBf16), to); }
+
+TEST(Graph, DoesItsWorkWhenItIsRunWithWhatIsThereThen) {
+  if (gpus().empty()) GTEST_SKIP() << "no GPU";
+  for (const Device device : gpus()) {
+    const Tensor from = Tensor::from(std::vector<float>{1, 2}, {2}, device);
+    const Tensor to = Tensor::zeros({2}, DType::kReal, device);
+    const Graph graph(device, [&] { copy_by_way(from, to); });
+    EXPECT_THAT(to.to_host(), ElementsAre(0, 0)) << "it was kept, not done";
+    graph.run();
+    EXPECT_THAT(to.to_host(), ElementsAre(1, 2));
+    from.copy_from(Tensor::from(std::vector<float>{5, 6}));
+    graph.run();
+    EXPECT_THAT(to.to_host(), ElementsAre(5, 6));
+  }
+}
+
+TEST(Graph, KeepsItsMemoryFromAllButOtherGraphs) {
+  if (gpus().empty()) GTEST_SKIP() << "no GPU";
+  for (const Device device : gpus()) {
+    const Allocator& allocator = Allocator::of(device);
+    const Tensor from = Tensor::empty({1000}, DType::kReal, device);
+    from.fill(5);
+    const Tensor to = empty_like(from), other = empty_like(from);
+    auto first = std::make_unique<Graph>(device, [&] { copy_by_way(from, to); });
+    const size_t reserved = allocator.statistics().reserved;
+    const Graph second(device, [&] { copy_by_way(from, other); });
+    EXPECT_EQ(allocator.statistics().reserved, reserved) << "the two share what they use";
+    // As many tensors as there could be blocks: none may be where the graphs write.
+    std::vector<Tensor> tensors;
+    for (int i = 0; i < 4; ++i) tensors.push_back(Tensor::zeros({1000}, DType::kReal, device));
+    first->run();
+    second.run();
+    for (const Tensor& tensor : tensors) EXPECT_THAT(tensor.to_host(), testing::Each(0.0f));
+    EXPECT_THAT(to.to_host(), testing::Each(5.0f));
+    first.reset();
+    second.run();
+    for (const Tensor& tensor : tensors) EXPECT_THAT(tensor.to_host(), testing::Each(0.0f));
+  }
+}
+
+TEST(Graph, ThrowsWhatItsWorkThrowsAndWhatCannotBeKept) {
+  if (gpus().empty()) GTEST_SKIP() << "no GPU";
+  for (const Device device : gpus()) {
+    const Tensor x = Tensor::zeros({3}, DType::kReal, device);
+    const auto make = [device](const std::function<void()>& work) { Graph(device, work); };
+    EXPECT_THAT([&] { make([] { fail("no work today"); }); },
+                ThrowsMessage<Error>(HasSubstr("no work today")));
+    EXPECT_THAT([&] { make([&] { x.to_host(); }); },
+                ThrowsMessage<Error>(HasSubstr("while a graph is made")));
+    EXPECT_THAT([&] { make([&] { x.copy_from(Tensor::zeros({3})); }); },
+                ThrowsMessage<Error>(HasSubstr("while a graph is made")));
+    EXPECT_THAT([&] { make([&] { synchronize(device); }); },
+                ThrowsMessage<Error>(HasSubstr("while a graph is made")));
+    const Graph graph(device, [&] { x.fill(2); });
+    graph.run();
+    EXPECT_THAT(x.to_host(), ElementsAre(2, 2, 2)) << "the next is made as if nothing had been";
+  }
+  EXPECT_THAT([] { Graph(Device{}, [] {}); }, ThrowsMessage<Error>(HasSubstr("not for cpu")));
+}
 
 // The known answers of the authors' Random123 library.
 TEST(Philox, GivesTheKnownAnswers) {
@@ -567,7 +689,7 @@ TEST(Philox, GivesTheKnownAnswers) {
 
 std::vector<uint32_t> mask_words(int64_t n, RandomKey key) {
   std::vector<uint32_t> words(static_cast<size_t>(n));
-  launch::map_random(Device{}, n, key, [&](int64_t i, uint32_t word) { words[size_t(i)] = word; });
+  launch::cpu::map_random(n, key, [&](int64_t i, uint32_t word) { words[size_t(i)] = word; });
   return words;
 }
 

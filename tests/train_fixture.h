@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -72,11 +73,13 @@ inline void write_corpus(const TemporaryDirectory& directory, const std::string&
 
 /// Writes the corpora train (80 pairs), validation (12) and test (9), and returns the YAML of a run
 /// on them: 12 steps, about five to an epoch, validated after every fourth and saved after every
-/// third.
+/// third. It trains on the CPU, or on the device that DRAGOMAN_TEST_DEVICE names: an emulated GPU
+/// takes minutes for what others do in seconds, so few tests train there unasked.
 inline std::string write_tiny_run(const TemporaryDirectory& directory) {
   write_corpus(directory, "train", 80, 1);
   write_corpus(directory, "validation", 12, 2);
   write_corpus(directory, "test", 9, 3);
+  const char* const device = std::getenv("DRAGOMAN_TEST_DEVICE");
   return "name: tiny\n"
          "output: " +
          (directory / "run").string() +
@@ -88,7 +91,9 @@ inline std::string write_tiny_run(const TemporaryDirectory& directory) {
          "model:\n"
          "  encoder: {type: gru, layers: 1, dim: 6, embedding_dim: 12}\n"
          "  decoder: {type: transformer, layers: 1, dim: 12, heads: 2, ffn_dim: 16}\n"
-         "training: {threads: 1, batch_tokens: 90, learning_rate: 0.01, warmup_steps: 4,\n"
+         "training: {device: \"" +
+         std::string(device ? device : "cpu") +
+         "\", threads: 1, batch_tokens: 90, learning_rate: 0.01, warmup_steps: 4,\n"
          "  max_steps: 12, validate_every: 4, save_every: 3, log_every: 3, samples: 0}\n"
          "decoding: {beam_size: 2, max_length: 12}\n";
 }

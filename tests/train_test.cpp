@@ -108,36 +108,46 @@ std::vector<real> random_values(size_t n, uint64_t seed) {
   return values;
 }
 
-TEST(Update, SquaredNormIsExactWhateverTheThreads) {
+UpdateResult norm_of(const std::vector<real>& values, Device device = {}) {
+  const Record<UpdateOrders> orders(device);
+  const Record<UpdateResult> result(device);
+  measure_gradients(Tensor::from(values, {std::ssize(values)}, device), orders, result);
+  return result.read();
+}
+
+TEST(Update, NormIsExactWhateverTheThreads) {
   const std::vector<real> values = random_values(100'003, 1);
   const double expected =
       std::accumulate(values.begin(), values.end(), 0.0,
                       [](double sum, double value) { return sum + value * value; });
-  set_thread_count(1);
-  const double one = squared_norm(Tensor::from(values));
-  set_thread_count(0);
-  EXPECT_EQ(squared_norm(Tensor::from(values)), one);
-  EXPECT_NEAR(one, expected, 1e-6 * expected);
-  EXPECT_TRUE(std::isnan(squared_norm(Tensor::from<real>({1, NAN, 2}))));
+  for (const Device device : all_devices()) {
+    set_thread_count(1);
+    const double one = norm_of(values, device).norm;
+    set_thread_count(0);
+    EXPECT_EQ(norm_of(values, device).norm, one);
+    EXPECT_NEAR(one, std::sqrt(expected), 1e-6 * std::sqrt(expected));
+    EXPECT_TRUE(norm_of(values, device).finite);
+    EXPECT_FALSE(norm_of({1, NAN, 2}, device).finite);
+    EXPECT_TRUE(std::isnan(norm_of({1, NAN, 2}, device).norm));
+  }
 }
 
 TEST(Update, AdamIsThatOfThePapers) {
   const size_t n = 1000;
   const double rate = 0.01, beta1 = 0.8, beta2 = 0.95, epsilon = 1e-3, decay = 0.1, scale = 0.5;
+  const AdamOptions options{
+      .beta1 = beta1, .beta2 = beta2, .epsilon = epsilon, .weight_decay = decay};
   const std::vector<real> start = random_values(n, 7);
   const Tensor values = Tensor::from(start), mean = Tensor::zeros({n}),
                variance = Tensor::zeros({n}), low = Tensor::zeros({n}, DType::kBf16);
+  const Record<UpdateOrders> orders(Device{});
+  const Record<UpdateResult> result(Device{});
   std::vector<double> x(start.begin(), start.end()), m(n), v(n);
   for (int t = 1; t <= 5; ++t) {
     const std::vector<real> gradients = random_values(n, 100 + static_cast<uint64_t>(t));
-    adam_update({values, mean, variance, low}, Tensor::from(gradients),
-                {.step = t,
-                 .learning_rate = rate,
-                 .gradient_scale = scale,
-                 .beta1 = beta1,
-                 .beta2 = beta2,
-                 .epsilon = epsilon,
-                 .weight_decay = decay});
+    orders.write(adam_orders(options, t, rate));
+    result.write({.gradient_scale = static_cast<real>(scale), .finite = true});
+    adam_update({values, mean, variance, low}, Tensor::from(gradients), options, orders, result);
     for (size_t i = 0; i < n; ++i) {
       const double g = scale * gradients[i];
       m[i] = beta1 * m[i] + (1 - beta1) * g;
@@ -147,19 +157,21 @@ TEST(Update, AdamIsThatOfThePapers) {
       x[i] -= rate * (corrected_m / (std::sqrt(corrected_v) + epsilon) + decay * x[i]);
     }
   }
-  const std::vector<real> result = values.to_host();
-  for (size_t i = 0; i < n; ++i) ASSERT_NEAR(result[i], x[i], 2e-6 * (1 + std::abs(x[i]))) << i;
+  const std::vector<real> updated = values.to_host();
+  for (size_t i = 0; i < n; ++i) ASSERT_NEAR(updated[i], x[i], 2e-6 * (1 + std::abs(x[i]))) << i;
   EXPECT_EQ(convert(low, DType::kReal).to_host(),
             convert(convert(values, DType::kBf16), DType::kReal).to_host());
 }
 
 // A model of a few parameters, and an optimiser for it.
 struct SmallModel {
-  explicit SmallModel(const std::string& settings)
-      : config(parse_config("training: {" + settings + "}", "test").training) {
+  explicit SmallModel(const std::string& settings, Device device = {})
+      : config(parse_config("training: {" + settings + "}", "test").training),
+        orders(device),
+        result(device) {
     parameters.add("a", {3}, Start::kOnes);
     parameters.add("b", {2, 2}, Start::kOnes);
-    parameters.allocate({}, 1, {});
+    parameters.allocate(device, 1, {});
     optimizer.emplace(parameters, config);
   }
   // One step with all gradients at `gradient`; returns the norm.
@@ -169,22 +181,28 @@ struct SmallModel {
       part.copy_from(Tensor::from(std::vector<real>(static_cast<size_t>(part.size()), gradient),
                                   part.shape()));
     }
-    return optimizer->update(number, rate, tokens);
+    orders.write(optimizer->orders(number, rate, tokens));
+    optimizer->update(orders, result);
+    return result.read().norm;
   }
   double first(const Tensor& flat) const { return flat.to_host()[0]; }
 
   TrainingConfig config;
   Parameters parameters;
   std::optional<Optimizer> optimizer;
+  Record<UpdateOrders> orders;
+  Record<UpdateResult> result;
 };
 
 TEST(Optimizer, DescendsTheMeanOverTokensAndClipsIt) {
-  SmallModel free("clip_norm: 0, beta1: 0.5");
-  EXPECT_NEAR(free.step(1, 8, 0.1, 4), 2 * std::sqrt(7.0), 1e-5);
-  EXPECT_NEAR(free.first(free.optimizer->mean()), 0.5 * 2, 1e-6);
-  SmallModel clipped("clip_norm: 0.1, beta1: 0.5");
-  EXPECT_NEAR(clipped.step(1, 8, 0.1, 4), 2 * std::sqrt(7.0), 1e-5) << "the norm before clipping";
-  EXPECT_NEAR(std::sqrt(squared_norm(clipped.optimizer->mean())) / 0.5, 0.1, 1e-6);
+  for (const Device device : all_devices()) {
+    SmallModel free("clip_norm: 0, beta1: 0.5", device);
+    EXPECT_NEAR(free.step(1, 8, 0.1, 4), 2 * std::sqrt(7.0), 1e-5);
+    EXPECT_NEAR(free.first(free.optimizer->mean()), 0.5 * 2, 1e-6);
+    SmallModel clipped("clip_norm: 0.1, beta1: 0.5", device);
+    EXPECT_NEAR(clipped.step(1, 8, 0.1, 4), 2 * std::sqrt(7.0), 1e-5) << "the norm before clipping";
+    EXPECT_NEAR(norm_of(clipped.optimizer->mean().to_host()).norm / 0.5, 0.1, 1e-6);
+  }
 }
 
 TEST(Optimizer, DecaysWeightsAsAdamWAndNotAsAdam) {
@@ -196,28 +214,32 @@ TEST(Optimizer, DecaysWeightsAsAdamWAndNotAsAdam) {
 }
 
 TEST(Optimizer, ChangesNothingForAGradientThatIsNotFinite) {
-  SmallModel model("ema_decay: 0.9");
-  EXPECT_TRUE(std::isnan(model.step(1, NAN, 0.1, 1)));
-  EXPECT_EQ(model.first(model.parameters.values()), 1);
-  EXPECT_EQ(model.first(model.optimizer->average()), 1);
-  EXPECT_EQ(model.first(model.optimizer->mean()), 0);
+  for (const Device device : all_devices()) {
+    SmallModel model("ema_decay: 0.9", device);
+    EXPECT_TRUE(std::isnan(model.step(1, NAN, 0.1, 1)));
+    EXPECT_EQ(model.first(model.parameters.values()), 1);
+    EXPECT_EQ(model.first(model.optimizer->average()), 1);
+    EXPECT_EQ(model.first(model.optimizer->mean()), 0);
+  }
 }
 
 TEST(Optimizer, KeepsAMovingAverage) {
-  SmallModel model("ema_decay: 0.3");
-  double average = 1;
-  for (int t = 1; t <= 4; ++t) {
-    model.step(t, 1, 0.1, 1);
-    const double decay = std::min(0.3, (1.0 + t) / (10.0 + t));
-    average = decay * average + (1 - decay) * model.first(model.parameters.values());
+  for (const Device device : all_devices()) {
+    SmallModel model("ema_decay: 0.3", device);
+    double average = 1;
+    for (int t = 1; t <= 4; ++t) {
+      model.step(t, 1, 0.1, 1);
+      const double decay = std::min(0.3, (1.0 + t) / (10.0 + t));
+      average = decay * average + (1 - decay) * model.first(model.parameters.values());
+    }
+    EXPECT_NEAR(model.first(model.optimizer->average()), average, 1e-6);
+    const double trained = model.first(model.parameters.values());
+    {
+      const UseAverage use(model.parameters, *model.optimizer);
+      EXPECT_NEAR(model.first(model.parameters.values()), average, 1e-6);
+    }
+    EXPECT_EQ(model.first(model.parameters.values()), trained);
   }
-  EXPECT_NEAR(model.first(model.optimizer->average()), average, 1e-6);
-  const double trained = model.first(model.parameters.values());
-  {
-    const UseAverage use(model.parameters, *model.optimizer);
-    EXPECT_NEAR(model.first(model.parameters.values()), average, 1e-6);
-  }
-  EXPECT_EQ(model.first(model.parameters.values()), trained);
 }
 
 // Limits ------------------------------------------------------------------------------------------
@@ -307,7 +329,7 @@ class FullDisk {
 TEST_F(TrainTest, ACheckpointIsACompleteModel) {
   const Config config = this->config({"training.ema_decay=0.5"});
   run_training(config);
-  const LoadedModel loaded = load_model(directory_ / "run");
+  const LoadedModel loaded = load_model(directory_ / "run", Device{});
   EXPECT_EQ(loaded.path, run("best.h5"));
   EXPECT_THAT(diff(loaded.config, config), IsEmpty());
   EXPECT_EQ(loaded.vocabularies.source, data(config).vocabularies.source);
@@ -332,16 +354,16 @@ TEST_F(TrainTest, FindsTheModelOfARunDirectory) {
   std::filesystem::remove(run("best.h5"));
   EXPECT_EQ(find_checkpoint(directory_ / "run"), run("last.h5"));
   std::filesystem::remove(run("last.h5"));
-  EXPECT_THAT(error_of([&] { load_model(directory_ / "run"); }),
+  EXPECT_THAT(error_of([&] { load_model(directory_ / "run", Device{}); }),
               HasSubstr("has neither best.h5 nor last.h5"));
-  EXPECT_THAT(error_of([&] { load_model(directory_ / "nowhere"); }),
+  EXPECT_THAT(error_of([&] { load_model(directory_ / "nowhere", Device{}); }),
               HasSubstr("no such run directory or checkpoint"));
 }
 
 TEST_F(TrainTest, SaysWhatIsWrongWithAFile) {
   run_training(config({"training.max_steps=1"}));
   const auto error = [&](const std::string& name) {
-    return error_of([&] { load_model(directory_ / name); });
+    return error_of([&] { load_model(directory_ / name, Device{}); });
   };
   std::filesystem::copy_file(run("last.h5"), directory_ / "short.h5");
   std::filesystem::resize_file(directory_ / "short.h5",
@@ -368,29 +390,30 @@ TEST_F(TrainTest, SaysWhatIsWrongWithAFile) {
 TEST_F(TrainTest, RefusesParametersOfAnotherModel) {
   const Config config = this->config(), wide = this->config({"model.encoder.dim=7"});
   const TrainingData data = this->data(config);
-  const Model model(wide.model, 19, 19, 1);
+  const Model model(wide.model, 19, 19, 1, Device{});
   const Parameters& parameters = model.parameters();
   save_checkpoint(directory_ / "shape.h5", config, data.vocabularies, parameters,
                   {{kParametersGroup, parameters.values()}});
-  EXPECT_THAT(error_of([&] { load_model(directory_ / "shape.h5"); }),
+  EXPECT_THAT(error_of([&] { load_model(directory_ / "shape.h5", Device{}); }),
               AllOf(HasSubstr("shape.h5/parameters"), HasSubstr("has the shape"),
                     HasSubstr("but the model's is")));
   const Config deep = this->config({"model.encoder.layers=2"});
-  const Model deeper(deep.model, 19, 19, 1);
+  const Model deeper(deep.model, 19, 19, 1, Device{});
   save_checkpoint(directory_ / "more.h5", config, data.vocabularies, deeper.parameters(),
                   {{kParametersGroup, deeper.parameters().values()}});
-  EXPECT_THAT(error_of([&] { load_model(directory_ / "more.h5"); }),
+  EXPECT_THAT(error_of([&] { load_model(directory_ / "more.h5", Device{}); }),
               HasSubstr("that the model does not know"));
-  const Model right(config.model, 19, 19, 1);
+  const Model right(config.model, 19, 19, 1, Device{});
   save_checkpoint(directory_ / "less.h5", deep, data.vocabularies, right.parameters(),
                   {{kParametersGroup, right.parameters().values()}});
-  EXPECT_THAT(error_of([&] { load_model(directory_ / "less.h5"); }), HasSubstr("has no parameter"));
+  EXPECT_THAT(error_of([&] { load_model(directory_ / "less.h5", Device{}); }),
+              HasSubstr("has no parameter"));
 }
 
 TEST_F(TrainTest, ACheckpointStaysAsItWasWhenTheNextCannotBeSaved) {
   const Config config = this->config();
   const TrainingData data = this->data(config);
-  const Model model(config.model, 19, 19, 1);
+  const Model model(config.model, 19, 19, 1, Device{});
   const Parameters& parameters = model.parameters();
   const auto save = [&] {
     save_checkpoint(directory_ / "model.h5", config, data.vocabularies, parameters,
@@ -417,7 +440,7 @@ TEST_F(TrainTest, AveragesCheckpoints) {
              c = arrays(run("step-12.h5"));
   const std::filesystem::path output = directory_ / "average.h5";
   average_checkpoints({run("step-6.h5"), run("step-9.h5"), run("step-12.h5")}, output);
-  const LoadedModel loaded = load_model(output);
+  const LoadedModel loaded = load_model(output, Device{});
   for (const Parameters::Entry& entry : loaded.model->parameters().entries()) {
     const std::string name = "/parameters/" + entry.name;
     const auto mean = Parameters::part(loaded.model->parameters().values(), entry).to_host();

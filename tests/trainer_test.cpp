@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -128,7 +129,7 @@ TEST_F(TrainerTest, EverySettingOfTheOptimisationHasAnEffect) {
 TEST_F(TrainerTest, ThePrecisionIsThatOfTheProductsAndAutoTakesTheFasterOne) {
   const auto full = trained({"training.precision=fp32"});
   const auto automatic = trained({"training.precision=auto"});
-  if (has_bf16_products(Device{})) {
+  if (has_bf16_products(find_device(config().training.device))) {
     EXPECT_NE(trained({"training.precision=bf16"}), full);
     EXPECT_EQ(trained({"training.precision=bf16"}), automatic);
   } else {
@@ -294,7 +295,7 @@ TEST_F(TrainerTest, PairsThatDoNotFitHaveNoPartInTheValidationLoss) {
                                          "model.decoder.max_positions=13"};
   const auto scores = [&] {
     const Config config = this->config(sets);
-    const Model model(config.model, 19, 19, 1);
+    const Model model(config.model, 19, 19, 1, Device{});
     return Validator(config, data(config).vocabularies, model).run(1, never)->scores;
   };
   const Scores before = scores();
@@ -359,6 +360,86 @@ TEST_F(TrainerTest, ARunStoppedAnywhereEndsAsOneThatWasNot) {
   }
 }
 
+TEST_F(TrainerTest, ARunMovesFromDeviceToDevice) {
+  const std::vector<Device> devices = all_devices();
+  if (devices.size() == 1) GTEST_SKIP() << why_no_gpu();
+  const auto on = [&](Device device, const std::string& output, int steps) {
+    return config({"training.device=" + to_string(device), "training.precision=fp32",
+                   "training.ema_decay=0.9", fmt::format("training.max_steps={}", steps),
+                   "output=" + (directory_ / output).string()});
+  };
+  const Device cpu = devices[0], gpu = devices[1];
+  run_training(on(cpu, "whole", 12));
+  const Scores expected = CheckpointReader(directory_ / "whole" / "last.h5").state()->latest;
+  for (const auto& [first, second] : {std::pair(cpu, gpu), std::pair(gpu, cpu)}) {
+    const std::string name = "from-" + to_string(first).substr(0, 3);
+    run_training(on(first, name, 6));
+    const auto saved = arrays(directory_ / name / "last.h5");
+    {
+      // What is read and written is the same, bit for bit.
+      RunDirectory directory(directory_ / "copy");
+      const Config config = on(second, "copy", 6);
+      Trainer trainer(config, data(config), directory);
+      trainer.resume(CheckpointReader(directory_ / name / "last.h5"));
+      EXPECT_EQ(trainer.model().device(), second);
+      trainer.train(never);
+      save_checkpoint(directory_ / "copy.h5", config, data(config).vocabularies,
+                      trainer.model().parameters(),
+                      {{kParametersGroup, trainer.model().parameters().values()}});
+    }
+    for (const auto& [array, values] : arrays(directory_ / "copy.h5"))
+      EXPECT_EQ(values, saved.at(array)) << array;
+    run_training(on(second, name, 12));
+    const Scores scores = CheckpointReader(directory_ / name / "last.h5").state()->latest;
+    EXPECT_EQ(scores.step, 12);
+    EXPECT_NEAR(scores.loss, expected.loss, 1e-3 * expected.loss);
+    EXPECT_THAT(
+        contents(directory_ / name / "train.log"),
+        AllOf(HasSubstr("device: " + describe(first)), HasSubstr("device: " + describe(second))));
+  }
+}
+
+TEST_F(TrainerTest, EveryDeviceTranslatesTheSame) {
+  run_training(config({"training.max_steps=60", "training.learning_rate=0.02"}));
+  const std::vector<std::string> source = lines_of(directory_ / "test.en");
+  std::set<std::vector<std::string>> different;
+  for (const Device device : all_devices()) {
+    const LoadedModel loaded = load_model(run("last.h5"), device);
+    std::vector<std::string> lines;
+    const Translator translator(*loaded.model, loaded.vocabularies, loaded.config.decoding);
+    for (const Translation& translation : translator.translate(source))
+      lines.push_back(translation.text());
+    different.insert(lines);
+  }
+  EXPECT_THAT(different, SizeIs(1));
+  if (all_devices().size() == 1) GTEST_SKIP() << why_no_gpu();
+}
+
+TEST_F(TrainerTest, SaysThatADeviceCannotBeHadBeforeItBegins) {
+  const std::string error = error_of([&] { run_training(config({"training.device=cuda:77"})); });
+  EXPECT_THAT(error, StartsWith("training.device: the device 'cuda:77' cannot be had: "));
+  EXPECT_FALSE(std::filesystem::exists(run("")));
+}
+
+TEST_F(TrainerTest, ABatchThatDoesNotFitIsSkippedIfToldSo) {
+  const Config config = this->config({"training.on_out_of_memory=skip", "data.test=[]"});
+  const TrainingData data = this->data(config);
+  RunDirectory directory(directory_ / "run");
+  Trainer trainer(config, data, directory);
+  Allocator& allocator = Allocator::of(trainer.model().device());
+  ASSERT_TRUE(trainer.train([&] { return trainer.state().step == 3; }) == std::nullopt);
+  const DataPosition position = trainer.state().position;
+  // Where there is no memory at all nothing fits.
+  allocator.release_cached();
+  allocator.set_limit(allocator.statistics().reserved);
+  const std::string error = error_of([&] { trainer.train(never); });
+  allocator.set_limit(std::numeric_limits<size_t>::max());
+  EXPECT_THAT(error, AllOf(StartsWith("step 4: out of memory"), HasSubstr("100 batches in a row")));
+  EXPECT_NE(trainer.state().position, position);
+  EXPECT_EQ(trainer.state().step, 3);
+  EXPECT_EQ(CheckpointReader(run("last.h5")).state()->position, position) << "it can be continued";
+}
+
 TEST_F(TrainerTest, AnEndedRunTrainsOnWhenItsLimitIsRaised) {
   run_training(config());
   const std::string last = contents(run("last.h5"));
@@ -414,16 +495,16 @@ TEST(Conflicts, AreAllThatDecideWhatIsLearned) {
   };
   for (const char* free :
        {"name=x", "output=y", "data.directory=z", "data.cache=c", "data.test=[t]",
-        "training.threads=3", "training.max_steps=7", "training.max_epochs=7",
-        "training.max_minutes=7", "training.stop_patience=7", "training.validate_every=7",
-        "training.save_every=7", "training.log_every=7", "training.keep=7", "training.samples=7",
-        "training.debug_nan=true"})
+        "training.device=cuda:3", "training.on_out_of_memory=split", "training.threads=3",
+        "training.max_steps=7", "training.max_epochs=7", "training.max_minutes=7",
+        "training.stop_patience=7", "training.validate_every=7", "training.save_every=7",
+        "training.log_every=7", "training.keep=7", "training.samples=7", "training.debug_nan=true"})
     EXPECT_EQ(count(free), 0u) << free;
   for (const char* fixed :
        {"seed=2", "data.train=[t]", "data.validation=t", "data.max_length=99", "vocabulary.size=99",
         "model.encoder.layers=1", "training.batch_tokens=99", "training.accumulate=2",
-        "training.learning_rate=1", "training.label_smoothing=0", "training.ema_decay=0.5",
-        "training.stop_metric=loss", "decoding.beam_size=1"})
+        "training.learning_rate=1", "training.precision=tf32", "training.label_smoothing=0",
+        "training.ema_decay=0.5", "training.stop_metric=loss", "decoding.beam_size=1"})
     EXPECT_EQ(count(fixed), 1u) << fixed;
   // There the end of training is the end of the schedule.
   const std::string linear = "training: {schedule: linear, max_steps: ";

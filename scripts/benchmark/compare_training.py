@@ -36,13 +36,17 @@ def main():
     arguments = parser.parse_args()
     batches = os.path.join(arguments.work, pathlib.Path(arguments.config).stem + ".jsonl")
     sets = [word for text in arguments.set for word in ("--set", text)]
+    settings = os.path.join(arguments.work, "config.json")
+    with open(settings, "w") as file:
+        command = [arguments.dragoman, "config", arguments.config, "--json", *sets]
+        subprocess.run(command, stdout=file, check=True)
     ours = lambda precision: [
-        arguments.dragoman, "bench", "train", arguments.config, "--json", "--passes", "3",
+        arguments.dragoman, "bench", "train", arguments.config, "--device", "cpu", "--json", "--passes", "3",
         "--steps", str(arguments.steps), "--batches", batches, *sets,
         "--set", f"training.precision={precision}",
     ]
     theirs = lambda precision, *more: [
-        arguments.python, HERE / "pytorch_training.py", arguments.config, batches,
+        arguments.python, HERE / "pytorch_training.py", settings, batches,
         "--precision", precision, *more,
     ]
     variants = {
@@ -51,7 +55,7 @@ def main():
         for name, command in (
             ("dragoman", ours(p)),
             ("pytorch eager", theirs(p)),
-            ("pytorch compile", theirs(p, "--compile")),
+            ("pytorch compile", theirs(p, "--mode", "compile")),
         )
     }
     results = {key: [] for key in variants}

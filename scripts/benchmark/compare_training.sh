@@ -15,10 +15,10 @@ source "$(dirname "$0")/../common.sh"
   exit 2
 }
 venv=${DRAGOMAN_BENCHMARK_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/dragoman/pytorch}
-if ! "$venv/bin/python" -c 'import torch, yaml' 2> /dev/null; then
+if ! "$venv/bin/python" -c 'import torch' 2> /dev/null; then
   step "Install PyTorch into $venv"
   run python3 -m venv "$venv"
-  run "$venv/bin/pip" install --quiet torch numpy pyyaml
+  run "$venv/bin/pip" install --quiet torch numpy
 fi
 build release dragoman
 work=$(mktemp -d)

@@ -1,12 +1,21 @@
 """Trains the architecture of a Dragoman configuration in PyTorch and prints how fast it is.
 
+    dragoman config CONFIG --json > config.json
     dragoman bench train CONFIG --batches batches.jsonl
-    python3 pytorch_training.py CONFIG batches.jsonl [--precision bf16] [--compile]
+    python3 pytorch_training.py config.json batches.jsonl [--device cuda] [--precision bf16] [--mode compile]
 
 The models are built from PyTorch's own modules as its tutorials and best-practice pages advise: batched
 matrices padded to the longest sentence, scaled_dot_product_attention, nn.GRU over packed sequences, fused
-Adam. The batches are those that Dragoman trained on, the sentences of each about equally long. Prints one
-JSON object. Only what the configurations in configs/ ask for is there; anything else is refused.
+AdamW, without decay as Dragoman's. The batches are those that Dragoman trained on, the sentences of each
+about equally long; they are on the device before the clock starts. Modes:
+
+    eager           as it stands
+    compile         torch.compile
+    reduce-overhead torch.compile with CUDA graphs of forward and of backward
+    graph           a CUDA graph of a whole step, compiled; for batches of one shape
+    eager-graph     the same, not compiled
+
+Prints one JSON object. Only what the configurations in configs/ ask for is there; anything else is refused.
 """
 
 import argparse
@@ -18,11 +27,11 @@ import time
 
 import torch
 import torch.nn.functional as F
-import yaml
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 PAD = -1
+MODES = ["eager", "compile", "reduce-overhead", "graph", "eager-graph"]
 
 
 def sinusoids(length, dim):
@@ -98,11 +107,8 @@ class Transformer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocabulary))
         self.encoder, self.decoder = Stack(c["encoder"]), Stack(c["decoder"], c["encoder"]["dim"])
 
-    def forward(self, source, lengths, target):
-        # Sentences of one length need no mask, and the kernels are faster without one.
-        mask = None
-        if source.min() == PAD:
-            mask = (source != PAD)[:, None, None]
+    def forward(self, source, padding, lengths, target):
+        mask = None if padding is None else ~padding[:, None, None]
         embed = lambda ids: self.embedding(ids.clamp(min=0)) * self.scale
         memory = self.encoder(embed(source), mask=mask)
         # Padding stands at the end of the target, where a causal mask hides it.
@@ -129,21 +135,20 @@ class Bahdanau(nn.Module):
         self.energy = nn.Linear(d["attention_dim"], 1, bias=False)
         self.readout = nn.Linear(d["dim"] + d["embedding_dim"] + memory, 2 * d["readout_dim"])
 
-    def forward(self, source, lengths, target):
+    def forward(self, source, padding, lengths, target):
         embed = lambda ids: self.embedding_drop(self.embedding(ids.clamp(min=0)) * self.scale)
         packed = pack_padded_sequence(embed(source), lengths, batch_first=True, enforce_sorted=False)
         states, last = self.encoder(packed)
         memory, _ = pad_packed_sequence(states, batch_first=True)
         memory = self.drop(memory)
-        mask = (source == PAD) if source.min() == PAD else None
         keys = self.key(memory)
         hidden = torch.tanh(self.bridge(last.transpose(0, 1).flatten(1)))
         inputs = embed(target)
         hiddens, contexts = [], []
         for step in inputs.unbind(1):
             energy = self.energy(torch.tanh(self.query(hidden)[:, None] + keys)).squeeze(-1)
-            if mask is not None:
-                energy = energy.masked_fill(mask, -math.inf)
+            if padding is not None:
+                energy = energy.masked_fill(padding, -math.inf)
             context = torch.bmm(energy.softmax(-1)[:, None].to(memory.dtype), memory).squeeze(1)
             hidden = self.cell(torch.cat([step, context], -1), hidden)
             hiddens.append(hidden)
@@ -153,11 +158,7 @@ class Bahdanau(nn.Module):
         return F.linear(self.drop(x), self.embedding.weight, self.bias)
 
 
-DEFAULTS = {"dropout": 0.1, "embedding_dropout": 0.1, "heads": 4, "attention_dim": 256, "readout_dim": 256}
-
-
-def build(model, vocabulary):
-    c = {side: DEFAULTS | model[side] for side in ("encoder", "decoder")}
+def build(c, vocabulary):
     kinds = c["encoder"]["type"], c["decoder"]["type"]
     if kinds == ("transformer", "transformer"):
         return Transformer(c, vocabulary)
@@ -166,53 +167,123 @@ def build(model, vocabulary):
     raise SystemExit(f"pytorch_training.py: no model for {kinds}")
 
 
-def padded(sentences):
-    return nn.utils.rnn.pad_sequence([torch.tensor(s) for s in sentences], True, PAD)
+def padded(sentences, device):
+    return nn.utils.rnn.pad_sequence([torch.tensor(s) for s in sentences], True, PAD).to(device)
 
 
-def read(path):
+def read(path, device):
     for line in open(path):
         batch = json.loads(line)
-        lengths = torch.tensor([len(s) for s in batch["source"]])
-        yield padded(batch["source"]), lengths, padded(batch["target_input"]), padded(batch["target_output"])
+        lengths = torch.tensor([len(s) for s in batch["source"]])  # wanted on the CPU
+        source = padded(batch["source"], device)
+        # Sentences of one length need no mask, and the kernels are faster without one.
+        padding = source == PAD if lengths.min() < lengths.max() else None
+        target = padded(batch["target_input"], device), padded(batch["target_output"], device)
+        yield source, padding, lengths, *target
+
+
+class Training:
+    """A model with its optimiser, and `step`, which trains it on a batch."""
+
+    def __init__(self, config, device, precision, mode):
+        self.device, self.precision = device, precision
+        self.model = build(config["model"], config["vocabulary"]["size"]).to(device)
+        self.smoothing = config["training"]["label_smoothing"]
+        whole = mode in ("graph", "eager-graph")
+        # A graph replays launches: what a step reads must lie on the device.
+        rate = torch.tensor(1e-4, device=device) if whole else 1e-4
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=rate, betas=(0.9, 0.98), eps=1e-9, weight_decay=0, fused=True,
+            capturable=whole,
+        )
+        if mode in ("compile", "graph"):
+            # On a CPU the shapes of batches differ, and each would be compiled anew.
+            self.loss = torch.compile(self.loss, dynamic=True if device.type == "cpu" else None)
+        elif mode == "reduce-overhead":
+            self.loss = torch.compile(self.loss, mode="reduce-overhead")
+        self.step = GraphedStep(self) if whole else self.train
+
+    def loss(self, source, padding, lengths, target_input, target_output):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            logits = self.model(source, padding, lengths, target_input)
+            return F.cross_entropy(
+                logits.flatten(0, 1), target_output.flatten(), ignore_index=PAD, label_smoothing=self.smoothing
+            )
+
+    def train(self, *batch):
+        torch.compiler.cudagraph_mark_step_begin()
+        loss = self.loss(*batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+
+
+class GraphedStep:
+    """Training.train as one CUDA graph, into whose batch every batch is copied."""
+
+    def __init__(self, training):
+        self.training, self.graph = training, None
+
+    def __call__(self, *batch):
+        if self.graph is None:
+            self.capture(batch)
+        for to, value in zip(self.batch, batch):
+            if value is not None and value.is_cuda:
+                if to.shape != value.shape:
+                    raise SystemExit("pytorch_training.py: a graph wants batches of one shape")
+                to.copy_(value)
+        self.graph.replay()
+
+    def capture(self, batch):
+        self.batch = [None if value is None else value.clone() for value in batch]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.training.train(*self.batch)
+        torch.cuda.current_stream().wait_stream(stream)
+        self.training.optimizer.zero_grad(set_to_none=True)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.training.train(*self.batch)
+
+
+def peak_memory(device):
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("config")
+    parser.add_argument("config", help="of dragoman config --json")
     parser.add_argument("batches")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--tf32", action="store_true", help="products of fp32 on a GPU in TF32")
+    parser.add_argument("--mode", choices=MODES, default="eager")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--passes", type=int, default=3)
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if arguments.tf32:
+        torch.set_float32_matmul_precision("high")
     torch.manual_seed(1)
-    config = yaml.safe_load(open(arguments.config))
-    batches = list(read(arguments.batches))
-    model = build(config["model"], config["vocabulary"]["size"])
-    smoothing = config["training"].get("label_smoothing", 0.1)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-9, fused=True)
-
-    def loss_of(source, lengths, target_input, target_output):
-        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16"):
-            logits = model(source, lengths, target_input)
-            return F.cross_entropy(
-                logits.flatten(0, 1), target_output.flatten(), ignore_index=PAD, label_smoothing=smoothing
-            )
-
-    if arguments.compile:
-        loss_of = torch.compile(loss_of, dynamic=True)
+    device = torch.device(arguments.device)
+    if device.type == "cpu" and arguments.mode not in ("eager", "compile"):
+        parser.error(f"the mode {arguments.mode} is for a GPU")
+    config = json.load(open(arguments.config))
+    batches = list(read(arguments.batches, device))
+    training = Training(config, device, arguments.precision, arguments.mode)
 
     def run_pass():
         begin = time.perf_counter()
         for batch in batches:
-            loss = loss_of(*batch)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+            training.step(*batch)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
         return time.perf_counter() - begin
 
     run_pass()
@@ -222,10 +293,11 @@ def main():
         json.dumps(
             {
                 "target_tokens_per_second": tokens / seconds,
-                "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                "parameters": sum(p.numel() for p in model.parameters()),
+                "peak_memory_bytes": peak_memory(device),
+                "parameters": sum(p.numel() for p in training.model.parameters()),
                 "precision": arguments.precision,
-                "compile": arguments.compile,
+                "mode": arguments.mode,
+                "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
                 "threads": torch.get_num_threads(),
                 "version": torch.__version__,
             }

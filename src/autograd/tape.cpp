@@ -8,9 +8,9 @@
 #include "core/profile.h"
 
 namespace dragoman {
-void Tape::set_training(uint64_t seed, uint32_t step) {
+void Tape::set_training(uint64_t seed, Late<uint32_t> step, uint32_t site) {
   training_ = true;
-  key_ = {.seed = seed, .step = step, .site = 0};
+  key_ = {.seed = seed, .step = step, .site = site};
 }
 
 RandomKey Tape::next_random_key() {
@@ -90,8 +90,9 @@ void Tape::run(Entry& entry) {
 
 void Tape::backward(const Variable& root) {
   check(root.needs_gradient(), "backward: the result depends on nothing that wants a gradient");
-  const std::vector<real> ones(static_cast<size_t>(root.value().size()), real{1});
-  root.add_gradient(Tensor::from(ones, root.shape(), root.value().device()));
+  Tensor ones = empty_like(root.value());
+  ones.fill(1);
+  root.add_gradient(std::move(ones));
   while (!entries_.empty()) {
     Entry entry = std::move(entries_.back());
     entries_.pop_back();

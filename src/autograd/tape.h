@@ -119,17 +119,24 @@ class Tape {
   /// With `recording` off nothing is kept, and no gradient can be had: translation, validation.
   explicit Tape(bool recording = true) : recording_(recording) {}
 
-  /// Turns dropout on, its masks drawn from (`seed`, `step`).
-  void set_training(uint64_t seed, uint32_t step);
+  /// Turns dropout on, its masks drawn from (`seed`, `step`, places in the model from `site` on).
+  void set_training(uint64_t seed, Late<uint32_t> step, uint32_t site = 0);
   bool training() const { return training_; }
   bool recording() const { return recording_; }
   /// The key of the next dropout mask. The n-th call of a step always gives the same key.
   RandomKey next_random_key();
+  /// The place that the next mask will have.
+  uint32_t next_site() const { return key_.site; }
 
   /// What matrix products read: kReal, or kBf16, whose sums are still made in real. What only
-  /// products read is best written as this type.
+  /// products read is best written as this type. With `tf32`, which needs a GPU, floats are
+  /// multiplied as Gemm::tf32 says.
   DType products() const { return products_; }
-  void set_products(DType products) { products_ = products; }
+  bool tf32() const { return tf32_; }
+  void set_products(DType products, bool tf32 = false) {
+    products_ = products;
+    tf32_ = tf32;
+  }
 
   /// Checks every value and gradient as it is made; the first one that is not finite throws an
   /// Error naming the operation, shapes and inputs.
@@ -174,6 +181,7 @@ class Tape {
   bool training_ = false;
   bool check_finite_ = false;
   DType products_ = DType::kReal;
+  bool tf32_ = false;
   RandomKey key_;
   std::vector<Entry> entries_;
   std::map<Key, std::shared_ptr<void>> shared_;

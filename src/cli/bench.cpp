@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/config.h"
+#include "cli/machine_options.h"
 #include "cli/output.h"
 #include "train/benchmark.h"
 
@@ -17,6 +18,7 @@ namespace {
 struct BenchOptions {
   std::string config;
   std::vector<std::string> sets;
+  std::string device;
   BenchmarkOptions benchmark;
   bool json = false;
 };
@@ -38,8 +40,11 @@ std::string json_of(const BenchmarkResult& result) {
                                 {"gflop_per_step", result.gflop_per_step},
                                 {"ceiling_gflops", result.ceiling_gflops},
                                 {"ceiling_fraction", result.ceiling_fraction()},
+                                {"device", to_string(result.device)},
+                                {"device_name", describe(result.device)},
                                 {"peak_memory_bytes", result.peak_memory_bytes},
                                 {"peak_tensor_bytes", result.peak_tensor_bytes},
+                                {"peak_device_bytes", result.peak_device_bytes},
                                 {"parameters", result.parameters},
                                 {"threads", result.threads},
                                 {"precision", result.precision},
@@ -57,19 +62,23 @@ std::string text_of(const BenchmarkResult& result) {
              "products          {:.1f} GFLOP/s, {:.1f} GFLOP a step\n"
              "ceiling           {:.1f} GFLOP/s, that of one large product\n"
              "of the ceiling    {:.3f}\n"
-             "peak memory       {:.0f} MiB, of which tensors {:.0f} MiB\n"
+             "device            {}\n"
+             "peak memory       {:.0f} MiB of the process; tensors {:.0f} MiB, {:.0f} MiB with "
+             "what is kept for reuse\n"
              "model             {} parameters, {}, {} threads\n",
              result.target_tokens_per_second, result.slowest, result.fastest,
              result.source_tokens_per_second, result.gflops, result.gflop_per_step,
-             result.ceiling_gflops, result.ceiling_fraction(),
+             result.ceiling_gflops, result.ceiling_fraction(), describe(result.device),
              static_cast<double>(result.peak_memory_bytes) / kMebibyte,
-             static_cast<double>(result.peak_tensor_bytes) / kMebibyte, result.parameters,
+             static_cast<double>(result.peak_tensor_bytes) / kMebibyte,
+             static_cast<double>(result.peak_device_bytes) / kMebibyte, result.parameters,
              result.precision, result.threads);
 }
 
 void bench(const BenchOptions& options) {
-  const BenchmarkResult result =
-      benchmark_training(load_config(options.config, options.sets), options.benchmark);
+  Config config = load_config(options.config, options.sets);
+  if (!options.device.empty()) config.training.device = options.device;
+  const BenchmarkResult result = benchmark_training(config, options.benchmark);
   Output output("");
   output.stream() << (options.json ? json_of(result) : text_of(result));
   output.finish();
@@ -82,7 +91,8 @@ constexpr const char* kFooter =
     "  dragoman bench train my.yaml --length 256\n\n"
     "Some batches are trained on again and again; no run directory is made. Of each operation it "
     "tells the\ncalls and milliseconds a step, and the speed of its matrix products, whose bound "
-    "is measured between\nthe passes as the speed of one large product.";
+    "is measured between\nthe passes as the speed of one large product. The table is of one more "
+    "pass, on a GPU with a wait after\neach operation.";
 
 }  // namespace
 
@@ -95,6 +105,7 @@ void add_bench(CLI::App& app) {
   BenchmarkOptions& benchmark = options->benchmark;
   train->add_option("CONFIG", options->config, "A YAML file")->required()->type_name("FILE");
   add_set_option(*train, options->sets);
+  add_device_option(*train, options->device, "training.device");
   train->add_option("--steps", benchmark.steps, "Batches, one a step")
       ->check(CLI::PositiveNumber)
       ->type_name("N")

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/config.h"
+#include "cli/machine_options.h"
 #include "config/study.h"
 #include "study/study.h"
 
@@ -18,11 +19,15 @@ struct CompareOptions {
   std::string study;
   std::vector<std::string> sets;
   std::optional<std::string> output;
+  std::string device;
 };
 
 void compare(const CompareOptions& options) {
   StudyConfig study = load_study(options.study, options.sets);
   if (options.output) study.output = *options.output;
+  if (!options.device.empty()) {
+    for (StudySystem& system : study.systems) system.config.training.device = options.device;
+  }
   run_study(study);
 }
 
@@ -89,6 +94,7 @@ void add_compare(CLI::App& app) {
   verb->add_option("-o,--output", options->output,
                    "The study's directory (if left out, output in the study)")
       ->type_name("DIR");
+  add_device_option(*verb, options->device, "training.device of each system");
   verb->callback([options] { compare(*options); });
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "config/config.h"
 
@@ -13,12 +14,36 @@ namespace {
 struct ConfigOptions {
   std::string path;
   std::vector<std::string> sets;
+  bool json = false;
+};
+
+// The settings that have an effect.
+struct JsonFields {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+
+  template <class T>
+  void operator()(const char* name, const T& field, const char*, const Rule& = {},
+                  const Condition& condition = {}) {
+    if (condition.holds) json[name] = field;
+  }
+  template <class Section>
+  void section(const char* name, Section& fields, const char*) {
+    JsonFields inner;
+    fields.fields(inner);
+    json[name] = inner.json;
+  }
 };
 
 void print_config(const ConfigOptions& options) {
-  const Config config = options.path.empty() ? parse_config("", "the defaults", options.sets)
-                                             : load_config(options.path, options.sets);
-  fmt::print("{}", to_yaml(config, true));
+  Config config = options.path.empty() ? parse_config("", "the defaults", options.sets)
+                                       : load_config(options.path, options.sets);
+  if (!options.json) {
+    fmt::print("{}", to_yaml(config, true));
+    return;
+  }
+  JsonFields fields;
+  config.fields(fields);
+  fmt::print("{}\n", fields.json.dump(2));
 }
 
 }  // namespace
@@ -39,6 +64,7 @@ void add_config(CLI::App& app) {
   auto options = std::make_shared<ConfigOptions>();
   verb->add_option("CONFIG", options->path, "A YAML file; without one, the defaults are printed");
   add_set_option(*verb, options->sets);
+  verb->add_flag("--json", options->json, "Print JSON, without the meanings");
   verb->footer(
       "Settings that have no effect on the chosen types are printed as comments. The output "
       "is a\nconfiguration itself:\n\n  dragoman config > my.yaml");

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "tensor/threads.h"
-
 namespace dragoman {
 namespace {
 
@@ -46,14 +44,6 @@ DecodingSettings add_decoding_options(CLI::App& verb) {
 DecodingConfig decoding_config(const Config& model, const std::string& origin,
                                const DecodingSettings& given) {
   return parse_config(to_yaml(model), origin, *given).decoding;
-}
-
-void add_threads_option(CLI::App& verb) {
-  verb.add_option_function<int>(
-          "--threads", [](int threads) { set_thread_count(threads); },
-          "Processor cores used (all if left out)")
-      ->check(CLI::Range(0, 4096))
-      ->type_name("N");
 }
 
 }  // namespace dragoman

@@ -21,7 +21,4 @@ DecodingSettings add_decoding_options(CLI::App& verb);
 DecodingConfig decoding_config(const Config& model, const std::string& origin,
                                const DecodingSettings& given);
 
-/// Adds --threads, which takes effect where it is given.
-void add_threads_option(CLI::App& verb);
-
 }  // namespace dragoman

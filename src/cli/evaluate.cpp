@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/decoding_options.h"
+#include "cli/machine_options.h"
 #include "cli/metrics.h"
 #include "cli/metrics_report.h"
 #include "cli/output.h"
@@ -20,6 +21,7 @@ namespace {
 
 struct EvaluateOptions {
   std::string model;
+  std::string device = "auto";
   std::string source;
   std::vector<std::string> references;
   std::vector<std::string> metrics{"bleu"};
@@ -37,7 +39,7 @@ void evaluate_model(const EvaluateOptions& options) {
     check(references.back().size() == source.size(), "{} has {} lines, but {} has {}", path,
           references.back().size(), options.source, source.size());
   }
-  const LoadedModel loaded = load_model(options.model);
+  const LoadedModel loaded = load_model(options.model, find_device(options.device, "--device"));
   const DecodingConfig decoding =
       decoding_config(loaded.config, loaded.path.string(), options.settings);
   const Translator translator(*loaded.model, loaded.vocabularies, decoding);
@@ -92,6 +94,7 @@ void add_evaluate(CLI::App& app) {
       ->check(CLI::Range(0, 15))
       ->type_name("N")
       ->capture_default_str();
+  add_device_option(*verb, options->device, "auto");
   add_threads_option(*verb);
   options->settings = add_decoding_options(*verb);
   verb->callback([options] { evaluate_model(*options); });

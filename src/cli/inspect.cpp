@@ -69,10 +69,12 @@ void describe_parameters(const CheckpointReader& checkpoint, Description& descri
                          fmt::format("[{}]", fmt::join(shape, ", ")), count);
   }
   description.json["parameter_count"] = total;
+  const std::string checksum = fmt::format("{:08x}", checkpoint.checksum());
+  description.json["checksum"] = checksum;
   description.json["moving_average"] = checkpoint.has(kAverageGroup);
   description.json["parameters"] = list;
-  description.line("{:<20}{} in {} arrays{}", "parameters", total, list.size(),
-                   checkpoint.has(kAverageGroup) ? ", with their moving average" : "");
+  description.line("{:<20}{} in {} arrays{}, checksum {}", "parameters", total, list.size(),
+                   checkpoint.has(kAverageGroup) ? ", with their moving average" : "", checksum);
   description.text += table;
 }
 

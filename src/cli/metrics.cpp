@@ -6,7 +6,7 @@
 #include <memory>
 #include <utility>
 
-#include "cli/decoding_options.h"
+#include "cli/machine_options.h"
 #include "core/check.h"
 #include "core/log.h"
 #include "data/text.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/decoding_options.h"
+#include "cli/machine_options.h"
 #include "core/check.h"
 #include "study/comparison.h"
 #include "train/checkpoint.h"
@@ -18,12 +18,14 @@ struct ReportOptions {
   std::vector<std::filesystem::path> runs;
   ComparisonOptions comparison;
   std::string data;
+  std::string device = "auto";
 };
 
 void report(const ReportOptions& options) {
   ComparisonOptions comparison = options.comparison;
   const DataConfig first = CheckpointReader(find_checkpoint(options.runs[0])).config().data;
   comparison.data = first;
+  comparison.device = find_device(options.device, "--device");
   if (!options.data.empty()) comparison.data.directory = options.data;
   if (comparison.tests.empty()) comparison.tests = first.test;
   if (comparison.tests.empty()) {
@@ -80,6 +82,7 @@ void add_report(CLI::App& app) {
                    "Lines of the first corpus whose attention is shown, from 1 (if left out, some "
                    "of different lengths)")
       ->type_name("N");
+  add_device_option(*verb, options->device, "auto");
   add_threads_option(*verb);
   verb->callback([options] { report(*options); });
 }

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/decoding_options.h"
+#include "cli/machine_options.h"
 #include "cli/output.h"
 #include "data/text.h"
 #include "decode/scoring.h"
@@ -17,6 +17,7 @@ constexpr int64_t kWindow = 4096;  // pairs read and scored together
 
 struct ScoreOptions {
   std::string model;
+  std::string device = "auto";
   CorpusFiles files;
   std::string output;  // empty: standard output
   bool normalize = false;
@@ -33,7 +34,7 @@ ParallelText read_window(ParallelReader& reader) {
 }
 
 void score(const ScoreOptions& options) {
-  const LoadedModel loaded = load_model(options.model);
+  const LoadedModel loaded = load_model(options.model, find_device(options.device, "--device"));
   ParallelReader reader(options.files);
   Output output(options.output);
   for (int64_t line = 1;;) {
@@ -76,6 +77,7 @@ void add_score(CLI::App& app) {
       ->type_name("FILE");
   verb->add_flag("--normalize", options->normalize,
                  "Divide by the number of target pieces, the end of the sentence counted");
+  add_device_option(*verb, options->device, "auto");
   add_threads_option(*verb);
   verb->callback([options] { score(*options); });
 }

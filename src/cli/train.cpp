@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/config.h"
+#include "cli/machine_options.h"
 #include "config/config.h"
 #include "train/run.h"
 
@@ -16,6 +17,7 @@ struct TrainOptions {
   std::string config;
   std::vector<std::string> sets;
   std::optional<std::string> output;
+  std::string device;
   std::optional<int> threads;
   bool debug_nan = false;
   bool profile = false;
@@ -24,6 +26,7 @@ struct TrainOptions {
 void train(const TrainOptions& options) {
   Config config = load_config(options.config, options.sets);
   if (options.output) config.output = *options.output;
+  if (!options.device.empty()) config.training.device = options.device;
   if (options.threads) config.training.threads = *options.threads;
   if (options.debug_nan) config.training.debug_nan = true;
   if (options.profile) config.training.profile = true;
@@ -56,6 +59,7 @@ void add_train(CLI::App& app) {
   verb->add_option("-o,--output", options->output,
                    "The run directory (if left out, output in the configuration)")
       ->type_name("DIR");
+  add_device_option(*verb, options->device, "training.device");
   verb->add_option("--threads", options->threads,
                    "Processor cores used, 0 for all (if left out, training.threads)")
       ->check(CLI::NonNegativeNumber)

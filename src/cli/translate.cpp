@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/decoding_options.h"
+#include "cli/machine_options.h"
 #include "cli/output.h"
 #include "data/text.h"
 #include "decode/alignment.h"
@@ -25,6 +26,7 @@ constexpr int64_t kWindow = 4096;
 
 struct TranslateOptions {
   std::string model;
+  std::string device = "auto";
   std::string input;   // empty: standard input
   std::string output;  // empty: standard output
   std::string alignments;
@@ -103,7 +105,7 @@ class Writer {
 };
 
 void translate(const TranslateOptions& options) {
-  const LoadedModel loaded = load_model(options.model);
+  const LoadedModel loaded = load_model(options.model, find_device(options.device, "--device"));
   const DecodingConfig decoding =
       decoding_config(loaded.config, loaded.path.string(), options.settings);
   const Translator translator(*loaded.model, loaded.vocabularies, decoding,
@@ -169,6 +171,7 @@ void add_translate(CLI::App& app) {
                    "each at once (1 on a terminal, else 4096)")
       ->check(CLI::PositiveNumber)
       ->type_name("N");
+  add_device_option(*verb, options->device, "auto");
   add_threads_option(*verb);
   options->settings = add_decoding_options(*verb);
   verb->callback([options] { translate(*options); });

@@ -195,12 +195,13 @@ struct ModelConfig {
 };
 
 struct TrainingConfig {
-  std::string device = "cpu";
+  std::string device = "auto";
   std::string precision = "auto";
   int threads = 0;
 
   int batch_tokens = 4096;
   int accumulate = 1;
+  std::string on_out_of_memory = "fail";
 
   std::string optimizer = "adam";
   double learning_rate = 5e-4;
@@ -229,18 +230,24 @@ struct TrainingConfig {
   int64_t log_every = 100;
   int keep = 0;
   int samples = 3;
+  bool cuda_graphs = true;
   bool debug_nan = false;
   bool profile = false;
 
   template <class Visitor>
   void fields(Visitor& v) {
-    v("device", device, "where the arithmetic is done", one_of({"auto", "cpu"}));
+    v("device", device, "where the arithmetic is done; auto: the first GPU if there is one",
+      one_of({"auto", "cuda", "cuda:N", "cpu"}));
     v("precision", precision,
-      "what matrix products read; bf16: twice as fast where the processor has it; auto: bf16 there",
-      one_of({"auto", "fp32", "bf16"}));
+      "what matrix products read; bf16: twice as fast where the device has it; auto: bf16 there; "
+      "tf32: on a GPU, fp32 with shorter fractions",
+      one_of({"auto", "fp32", "tf32", "bf16"}));
     v("threads", threads, "processor cores used; 0: all", at_least(0));
     v("batch_tokens", batch_tokens, "real target tokens in a batch", at_least(1));
     v("accumulate", accumulate, "batches whose gradients make one step", at_least(1));
+    v("on_out_of_memory", on_out_of_memory,
+      "when a batch does not fit into memory: end, leave it out, or halve it until it fits",
+      one_of({"fail", "skip", "split"}));
     v("optimizer", optimizer, "how gradients move the weights; adamw adds weight decay",
       one_of({"adam", "adamw"}));
     v("learning_rate", learning_rate,
@@ -282,6 +289,8 @@ struct TrainingConfig {
     v("log_every", log_every, "steps between log lines", at_least(1));
     v("keep", keep, "numbered checkpoints kept besides best and last", at_least(0));
     v("samples", samples, "translations shown at a validation", at_least(0));
+    v("cuda_graphs", cuda_graphs,
+      "on a GPU, repeat a transformer's steps as graphs; recurrent models have none");
     v("debug_nan", debug_nan, "look for the operation that made a NaN first (slower)");
     v("profile", profile, "tell where the time of some steps goes, and write it as trace.json");
   }

@@ -14,8 +14,23 @@ bool Rule::allows(double value) const {
   return above && below && std::isfinite(value);
 }
 
+namespace {
+
+bool matches(std::string_view choice, std::string_view value) {
+  if (!choice.ends_with(":N")) return choice == value;
+  choice.remove_suffix(1);
+  if (!value.starts_with(choice) || value == choice) return false;
+  value.remove_prefix(choice.size());
+  return std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+}  // namespace
+
 bool Rule::allows(std::string_view value) const {
-  if (!choices.empty()) return std::find(choices.begin(), choices.end(), value) != choices.end();
+  if (!choices.empty()) {
+    return std::ranges::any_of(choices,
+                               [=](const std::string& choice) { return matches(choice, value); });
+  }
   return !filled || !value.empty();
 }
 

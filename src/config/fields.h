@@ -25,6 +25,7 @@ struct Rule {
   bool low_open = false;   ///< `low` itself is not allowed
   bool high_open = false;  ///< `high` itself is not allowed
   bool filled = false;     ///< not the empty string, not the empty list
+  /// "cuda:N" stands for cuda:0, cuda:1 and so on.
   std::vector<std::string> choices;
 
   bool allows(double value) const;

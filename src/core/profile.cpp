@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <utility>
 
 #include "core/check.h"
 
@@ -21,12 +22,21 @@ std::string name_of(const Profile::Event& event) {
 
 }  // namespace
 
-Profile::Profile() : begin_(Clock::now()) {
+Profile::Profile(std::function<void()> wait) : wait_(std::move(wait)) {
   check(current == nullptr, "a profile is being taken already");
+  if (wait_) wait_();
+  begin_ = Clock::now();
   current = this;
 }
 
+double Profile::now() const {
+  if (wait_) wait_();
+  return std::chrono::duration<double>(Clock::now() - begin_).count();
+}
+
 Profile::~Profile() { current = nullptr; }
+
+bool Profile::lives() { return current != nullptr; }
 
 void Profile::mark(std::string_view operation, Pass pass) {
   Profile* const profile = current;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +15,9 @@ namespace dragoman {
 /// While one lives, what its thread computes is timed. A thread has one at a time.
 class Profile {
  public:
-  Profile();
+  /// `wait`, if given, is called before each look at the clock: for a device that works on while
+  /// the program goes ahead.
+  explicit Profile(std::function<void()> wait = {});
   ~Profile();
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
@@ -38,6 +41,8 @@ class Profile {
     double flops = 0;
   };
 
+  /// Whether this thread has one.
+  static bool lives();
   /// The time since the last mark was spent on `operation`, a literal. Does nothing, at the cost of
   /// a test, where no profile lives; so do the next two.
   static void mark(std::string_view operation, Pass pass = Pass::kForward);
@@ -54,8 +59,9 @@ class Profile {
 
  private:
   using Clock = std::chrono::steady_clock;
-  double now() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
+  double now() const;
 
+  std::function<void()> wait_;
   Clock::time_point begin_;
   double last_ = 0;
   double flops_ = 0;

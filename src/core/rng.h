@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "core/late.h"
 #include "core/real.h"
 
 namespace dragoman {
@@ -74,7 +75,7 @@ class Random {
 /// The name of one dropout mask: the run's seed, the training step and the place in the model.
 struct RandomKey {
   uint64_t seed = 0;
-  uint32_t step = 0;
+  Late<uint32_t> step = {};
   uint32_t site = 0;
 };
 
@@ -86,7 +87,7 @@ DRAGOMAN_HOST_DEVICE inline void random_words(const RandomKey& key, uint64_t cou
                                               uint32_t (&words)[4]) {
   words[0] = static_cast<uint32_t>(counter);
   words[1] = static_cast<uint32_t>(counter >> 32);
-  words[2] = key.step;
+  words[2] = key.step.get();
   words[3] = key.site;
   philox4x32<7>(static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32), words);
 }

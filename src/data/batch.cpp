@@ -47,6 +47,24 @@ void Batch::append(std::span<const int32_t> source_ids, std::span<const int32_t>
   indices.push_back(index);
 }
 
+std::pair<Batch, Batch> halves(const Batch& batch) {
+  check(batch.size() > 1, "a batch of one sentence has no halves");
+  std::pair<Batch, Batch> parts;
+  for (int32_t i = 0; i < batch.size(); ++i) {
+    Batch& part = i < (batch.size() + 1) / 2 ? parts.first : parts.second;
+    part.append(batch.source[i].first(static_cast<size_t>(batch.source.length(i) - 1)),
+                batch.target_input[i].subspan(1), batch.indices[static_cast<size_t>(i)]);
+  }
+  return parts;
+}
+
+std::string size_text(const Batch& batch) {
+  return fmt::format("{} sentence{}, {} source and {} target tokens, the longest of {}",
+                     batch.size(), batch.size() == 1 ? "" : "s", batch.source.tokens(),
+                     batch.target_output.tokens(),
+                     std::max(batch.source.max_length(), batch.target_output.max_length()));
+}
+
 std::vector<Batch> make_batches(const std::vector<std::vector<int32_t>>& sources,
                                 const std::vector<std::vector<int32_t>>& targets,
                                 int64_t batch_tokens) {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "data/sentences.h"
@@ -37,6 +39,13 @@ struct Batch {
   void append(std::span<const int32_t> source_ids, std::span<const int32_t> target_ids,
               int64_t index);
 };
+
+/// Its sentences in two halves, neither of them empty, in their order. It has two at least.
+std::pair<Batch, Batch> halves(const Batch& batch);
+
+/// How large it is, for messages: "8 sentences, 120 source and 96 target tokens, the longest of
+/// 20".
+std::string size_text(const Batch& batch);
 
 /// Source sentences for decoding, longest first.
 struct SourceBatch {

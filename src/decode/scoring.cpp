@@ -21,6 +21,16 @@ std::vector<std::vector<int32_t>> encode(const Vocabulary& vocabulary,
   return sentences;
 }
 
+std::vector<real> log_probabilities_of(const Model& model, const Batch& batch) {
+  try {
+    Tape tape(/*recording=*/false);
+    return model.loss(tape, model.load(batch), /*label_smoothing=*/0).log_probabilities.to_host();
+  } catch (const OutOfMemory& error) {
+    fail("{}; the batch has {}: score on a device with more memory, such as the cpu", error.what(),
+         size_text(batch));
+  }
+}
+
 }  // namespace
 
 std::vector<PairScore> score_pairs(const Model& model, const Vocabularies& vocabularies,
@@ -32,9 +42,7 @@ std::vector<PairScore> score_pairs(const Model& model, const Vocabularies& vocab
       encode(vocabularies.target, targets, first_line, "target", model.longest_target());
   std::vector<PairScore> scores(sources.size());
   for (const Batch& batch : make_batches(source_ids, target_ids, kBatchTokens)) {
-    Tape tape(/*recording=*/false);
-    const std::vector<real> log_probabilities =
-        model.loss(tape, batch, /*label_smoothing=*/0).log_probabilities.to_host();
+    const std::vector<real> log_probabilities = log_probabilities_of(model, batch);
     for (int32_t s = 0; s < batch.size(); ++s) {
       PairScore& score = scores[static_cast<size_t>(batch.indices[static_cast<size_t>(s)])];
       score.tokens = batch.target_output.length(s);

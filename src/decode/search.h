@@ -11,15 +11,18 @@
 
 namespace dragoman {
 
-/// What a search asks of a model: a batch of hypotheses, a row each, one a sentence at first.
+/// What a search asks of a model: a batch of hypotheses, a row each, one a sentence at first. Some
+/// rows may stand for none: what follows them is not looked at.
 class StepModel {
  public:
   virtual ~StepModel() = default;
-  /// Gives every hypothesis its last token, `<s>` at first, and asks what follows. The logits are
-  /// the caller's to overwrite.
-  virtual Model::Step step(const std::vector<int32_t>& last, bool want_attention) = 0;
-  /// Hypothesis i goes on from what was hypothesis rows[i]; their number may change.
-  virtual void reorder(const std::vector<int32_t>& rows) = 0;
+  /// Where tokens, rows, logits and attention are.
+  virtual Device device() const = 0;
+  /// Gives every hypothesis its last token, `<s>` at first (int32 [hypotheses]), and asks what
+  /// follows. The logits are the caller's to overwrite.
+  virtual Model::Step step(const Tensor& last, bool want_attention) = 0;
+  /// Hypothesis i goes on from what was hypothesis rows[i] (int32); their number may change.
+  virtual void reorder(const Tensor& rows) = 0;
 };
 
 struct SearchOptions {
@@ -53,6 +56,10 @@ struct Hypothesis {
 /// A translation of a source of S pieces has at least min_length_ratio S pieces and at most
 /// max_length_ratio S + 10, max_length, and what the decoder can read. At the most it must end; the
 /// least gives way where nothing but `</s>` is allowed. `<s>` is never generated.
+///
+/// On a GPU the search goes on for up to 7 steps after the last sentence is done, since it waits
+/// for the device only every 8 steps; no step is beyond what the decoder can read. Throws Error
+/// where the model's probabilities are NaN.
 std::vector<std::vector<Hypothesis>> search(StepModel& model,
                                             std::span<const int32_t> source_pieces,
                                             const SearchOptions& options);

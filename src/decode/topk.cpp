@@ -35,22 +35,21 @@ void normalise(const Tensor& logits, const Tensor& log_totals, const Tensor& end
       logits.device(), logits.rows(), classes, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
         const real* v = in + row * classes;
         const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
-        totals[row] =
+        const real total =
             most + std::log(lane.sum(classes, [=](int64_t c) { return exp_of(v[c] - most); }));
-        out[row] = v[Vocabulary::kEnd] - totals[row];
+        lane.once([=] {
+          totals[row] = total;
+          out[row] = v[Vocabulary::kEnd] - total;
+        });
       });
 }
 
-void forbid(const Tensor& logits, const Bans& bans) {
-  const int64_t n = std::ssize(bans.ids), classes = logits.columns();
-  if (n == 0) return;
-  const Tensor rows = Tensor::from(bans.rows, {n}, logits.device());
-  const Tensor ids = Tensor::from(bans.ids, {n}, logits.device());
+void forbid(const Tensor& logits, const Tensor& bans) {
+  const int64_t classes = logits.columns(), width = bans.columns();
   const auto v = logits.data();
-  const auto r = rows.data<int32_t>();
-  const auto c = ids.data<int32_t>();
-  launch::map(logits.device(), n, [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
-    v[r[i] * classes + c[i]] = -std::numeric_limits<real>::infinity();
+  const auto ids = bans.data<int32_t>();
+  launch::map(logits.device(), bans.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+    if (ids[i] >= 0) v[i / width * classes + ids[i]] = -std::numeric_limits<real>::infinity();
   });
 }
 
@@ -62,48 +61,47 @@ void select(const Tensor& logits, const Tensor& log_totals, const Tensor& ids,
   const auto totals = log_totals.data();
   const auto chosen = ids.data<int32_t>();
   const auto out = log_probabilities.data();
-  launch::tasks(logits.device(), n, blocks, n * classes,
-                [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row, real * largest) {
-                  real* v = in + row * classes;
-                  const auto width = [=](int64_t b) {
-                    return classes - b * kBlock < kBlock ? classes - b * kBlock : kBlock;
-                  };
-                  const auto largest_of = [=](int64_t b) {
-                    return lane.max(width(b), [=](int64_t i) { return v[b * kBlock + i]; });
-                  };
-                  for (int64_t b = 0; b < blocks; ++b) largest[b] = largest_of(b);
-                  for (int64_t rank = row * count; rank < (row + 1) * count; ++rank) {
-                    const real best = lane.max(blocks, [=](int64_t b) { return largest[b]; });
-                    out[rank] = best - totals[row];
-                    chosen[rank] = -1;
-                    if (best <= kNothing) continue;
-                    const int64_t block = find(lane, largest, blocks, best);
-                    const int64_t id =
-                        block * kBlock + find(lane, v + block * kBlock, width(block), best);
-                    chosen[rank] = static_cast<int32_t>(id);
-                    v[id] = -std::numeric_limits<real>::infinity();
-                    largest[block] = largest_of(block);
-                  }
-                });
+  launch::tasks(
+      logits.device(), n, blocks, n * classes,
+      [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row, real * largest) {
+        real* v = in + row * classes;
+        const auto width = [=](int64_t b) {
+          return classes - b * kBlock < kBlock ? classes - b * kBlock : kBlock;
+        };
+        const auto find_largest = [=](int64_t b) {
+          const real most = lane.max(width(b), [=](int64_t i) { return v[b * kBlock + i]; });
+          lane.once([=] { largest[b] = most; });
+        };
+        for (int64_t b = 0; b < blocks; ++b) find_largest(b);
+        for (int64_t rank = row * count; rank < (row + 1) * count; ++rank) {
+          const real best = lane.max(blocks, [=](int64_t b) { return largest[b]; });
+          const bool none = best <= kNothing;
+          const int64_t block = none ? 0 : find(lane, largest, blocks, best);
+          const int64_t id =
+              none ? -1 : block * kBlock + find(lane, v + block * kBlock, width(block), best);
+          lane.once([=] {
+            out[rank] = best - totals[row];
+            chosen[rank] = static_cast<int32_t>(id);
+            if (!none) v[id] = -std::numeric_limits<real>::infinity();
+          });
+          if (!none) find_largest(block);
+        }
+      });
 }
 
 }  // namespace
 
-BestTokens best_tokens(const Tensor& logits, const Bans& bans, int64_t count) {
+BestTokens best_tokens(const Tensor& logits, const Tensor& bans, int64_t count) {
   const int64_t n = logits.rows();
   const Device device = logits.device();
   count = std::min(count, logits.columns());
   const Tensor log_totals = Tensor::empty({n}, DType::kReal, device);
-  const Tensor end = Tensor::empty({n}, DType::kReal, device);
-  const Tensor ids = Tensor::empty({n, count}, DType::kInt32, device);
-  const Tensor log_probabilities = Tensor::empty({n, count}, DType::kReal, device);
-  normalise(logits, log_totals, end);
-  forbid(logits, bans);
-  select(logits, log_totals, ids, log_probabilities);
-  BestTokens best{count, ids.to_host<int32_t>(), log_probabilities.to_host(), end.to_host()};
-  check(std::ranges::none_of(best.end, [](real value) { return std::isnan(value); }),
-        "the model's probabilities are not numbers (NaN): its training must have diverged; choose "
-        "an earlier checkpoint");
+  BestTokens best{.ids = Tensor::empty({n, count}, DType::kInt32, device),
+                  .log_probabilities = Tensor::empty({n, count}, DType::kReal, device),
+                  .end = Tensor::empty({n}, DType::kReal, device)};
+  normalise(logits, log_totals, best.end);
+  if (bans.defined()) forbid(logits, bans);
+  select(logits, log_totals, best.ids, best.log_probabilities);
   return best;
 }
 

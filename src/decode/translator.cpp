@@ -4,7 +4,6 @@
 
 #include "core/check.h"
 #include "core/log.h"
-#include "data/batch.h"
 
 namespace dragoman {
 namespace {
@@ -48,7 +47,7 @@ std::vector<Translation> Translator::translate(std::span<const std::string> line
   std::vector<Translation> translations(lines.size(), {.source = {}, .candidates = {Candidate{}}});
   for (const SourceBatch& batch :
        make_source_batches(sources, decoding_.batch_sentences, kBatchTokens)) {
-    const auto results = search(model_, batch.source, decoding_, alignments_);
+    const auto results = search_in(batch);
     for (int32_t s = 0; s < batch.size(); ++s) {
       const auto i = static_cast<size_t>(s);
       const size_t line = places[static_cast<size_t>(batch.indices[i])];
@@ -56,6 +55,18 @@ std::vector<Translation> Translator::translate(std::span<const std::string> line
     }
   }
   return translations;
+}
+
+std::vector<std::vector<Hypothesis>> Translator::search_in(const SourceBatch& batch) const {
+  try {
+    return search(model_, batch.source, decoding_, alignments_);
+  } catch (const OutOfMemory& error) {
+    fail(
+        "{}, with {} sentences of {} source tokens and a beam of {}: lower "
+        "decoding.batch_sentences "
+        "(--batch-sentences)",
+        error.what(), batch.size(), batch.source.tokens(), decoding_.beam_size);
+  }
 }
 
 std::vector<int32_t> Translator::encode(const std::string& line, int64_t& cropped) const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "data/batch.h"
 #include "data/vocabulary.h"
 #include "decode/search.h"
 #include "models/model.h"
@@ -41,10 +42,11 @@ class Translator {
 
   /// A translation for every line, in their order. They are searched for in batches of lines of
   /// like length. Lines that are longer than the model can read, or than 1024 pieces, are cut off
-  /// there, with a warning that counts them.
+  /// there, with a warning that counts them. Throws Error when a batch does not fit into memory.
   std::vector<Translation> translate(std::span<const std::string> lines) const;
 
  private:
+  std::vector<std::vector<Hypothesis>> search_in(const SourceBatch& batch) const;
   std::vector<int32_t> encode(const std::string& line, int64_t& cropped) const;
   Translation translation(std::span<const int32_t> source,
                           const std::vector<Hypothesis>& hypotheses) const;

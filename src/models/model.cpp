@@ -91,12 +91,10 @@ Variable Model::decode(Tape& tape, const Memory& memory, const TokenBatch& targe
                                  target_input.packing, maps));
 }
 
-CrossEntropy Model::loss(Tape& tape, const Batch& batch, real label_smoothing) const {
-  const Memory memory = encode(tape, load(batch.source));
-  const TokenBatch target_input = load(batch.target_input);
-  const Tensor targets =
-      Tensor::from(batch.target_output.ids, {batch.target_output.tokens()}, device_);
-  return cross_entropy(tape, decode(tape, memory, target_input), targets, label_smoothing);
+CrossEntropy Model::loss(Tape& tape, const DeviceBatch& batch, real label_smoothing) const {
+  const Memory memory = encode(tape, batch.source());
+  return cross_entropy(tape, decode(tape, memory, batch.target_input()), batch.targets(),
+                       label_smoothing);
 }
 
 std::unique_ptr<DecoderState> Model::start(Tape& tape, const Memory& memory) const {
@@ -110,7 +108,7 @@ Model::Step Model::step(Tape& tape, DecoderState& state, const Tensor& ids,
   return {logits(tape, step.features).value(), step.attention};
 }
 
-void Model::reorder(DecoderState& state, const std::vector<int32_t>& rows) const {
+void Model::reorder(DecoderState& state, const Tensor& rows) const {
   decoder_->reorder(state, rows);
 }
 

@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "data/batch.h"
+#include "models/device_batch.h"
 #include "nn/layers.h"
 #include "nn/packing.h"
 #include "nn/parameters.h"
@@ -75,8 +76,9 @@ class Decoder {
   /// Reads the last token of every hypothesis, embedded [hypotheses, embedding width].
   virtual DecoderStep step(Tape& tape, DecoderState& state, const Variable& embedded,
                            bool want_attention) const = 0;
-  /// Hypothesis i goes on from what was hypothesis rows[i]; their number may change.
-  virtual void reorder(DecoderState& state, const std::vector<int32_t>& rows) const = 0;
+  /// Hypothesis i goes on from what was hypothesis rows[i]; their number may change. `rows` is
+  /// int32, on the model's device.
+  virtual void reorder(DecoderState& state, const Tensor& rows) const = 0;
 
   /// Whether its steps can say where they attended to.
   virtual bool has_attention() const = 0;
@@ -90,7 +92,7 @@ class Model {
   /// A model with initial weights that follow from `seed`. The vocabulary sizes are equal when
   /// source and target embeddings are tied.
   Model(const ModelConfig& config, int64_t source_vocabulary, int64_t target_vocabulary,
-        uint64_t seed, Device device = {});
+        uint64_t seed, Device device);
 
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
@@ -98,6 +100,10 @@ class Model {
 
   /// Ids and their packing on this model's device.
   TokenBatch load(const Sentences& sentences) const;
+  /// A batch on this model's device, in its own shapes.
+  DeviceBatch load(const Batch& batch) const {
+    return DeviceBatch(batch, exact_bucket(batch), device_);
+  }
 
   /// `maps`, if not null, gets where the encoder attended to.
   Memory encode(Tape& tape, const TokenBatch& source, AttentionMaps* maps = nullptr) const;
@@ -105,9 +111,9 @@ class Model {
   /// `maps`, if not null, gets where the decoder attended to.
   Variable decode(Tape& tape, const Memory& memory, const TokenBatch& target_input,
                   AttentionMaps* maps = nullptr) const;
-  /// The loss of a batch, summed over its target tokens. The rows of log_probabilities are
-  /// batch.target_output's.
-  CrossEntropy loss(Tape& tape, const Batch& batch, real label_smoothing) const;
+  /// The loss of a batch, summed over its target tokens. The rows of log_probabilities are those of
+  /// its targets.
+  CrossEntropy loss(Tape& tape, const DeviceBatch& batch, real label_smoothing) const;
 
   /// What one step gives.
   struct Step {
@@ -117,7 +123,8 @@ class Model {
   std::unique_ptr<DecoderState> start(Tape& tape, const Memory& memory) const;
   /// `ids` is int32 [hypotheses]: the last token of each, `<s>` at first.
   Step step(Tape& tape, DecoderState& state, const Tensor& ids, bool want_attention = false) const;
-  void reorder(DecoderState& state, const std::vector<int32_t>& rows) const;
+  /// As in Decoder. Neither this nor a step waits for the device.
+  void reorder(DecoderState& state, const Tensor& rows) const;
 
   bool has_attention() const { return decoder_->has_attention(); }
   int64_t longest_source() const { return encoder_->longest(); }

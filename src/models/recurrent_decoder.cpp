@@ -1,7 +1,5 @@
 #include "models/recurrent_decoder.h"
 
-#include <numeric>
-
 namespace dragoman {
 
 struct RecurrentDecoder::Context {
@@ -22,7 +20,7 @@ struct RecurrentDecoder::Carried {
 struct RecurrentDecoder::State : DecoderState {
   Context context;
   Carried carried;
-  std::vector<int32_t> segments;  // the sentence of each hypothesis
+  Tensor segments;  // int32 [hypotheses]: the sentence of each
 };
 
 RecurrentDecoder::RecurrentDecoder(const Scope& scope, const DecoderConfig& config,
@@ -216,8 +214,7 @@ std::unique_ptr<DecoderState> RecurrentDecoder::start(Tape& tape, const Memory& 
   auto state = std::make_unique<State>();
   state->context = prepare(tape, memory);
   state->carried = initial(tape, memory);
-  state->segments.resize(static_cast<size_t>(memory.packing.sentences()));
-  std::iota(state->segments.begin(), state->segments.end(), 0);
+  state->segments = iota(memory.packing.sentences(), memory.packing.offsets.device());
   return state;
 }
 
@@ -233,22 +230,19 @@ DecoderStep RecurrentDecoder::step(Tape& tape, DecoderState& base, const Variabl
   return {readout, weights};
 }
 
-void RecurrentDecoder::reorder(DecoderState& base, const std::vector<int32_t>& rows) const {
+void RecurrentDecoder::reorder(DecoderState& base, const Tensor& rows) const {
   auto& state = static_cast<State&>(base);
   Tape tape(/*recording=*/false);
-  const auto n = static_cast<int64_t>(rows.size());
-  const Device device = state.context.layout.key_offsets.device();
-  const Tensor index = Tensor::from(rows, {n}, device);
   Carried& carried = state.carried;
-  for (RecurrentState& layer : carried.layers) layer = gather(tape, layer, index);
+  for (RecurrentState& layer : carried.layers) layer = gather(tape, layer, rows);
   for (Variable* part : {&carried.top, &carried.readout, &carried.summary, &carried.from_summary}) {
-    if (part->defined()) *part = gather_rows(tape, *part, index);
+    if (part->defined()) *part = gather_rows(tape, *part, rows);
   }
-  std::vector<int32_t> segments;
-  for (const int32_t row : rows) segments.push_back(state.segments[static_cast<size_t>(row)]);
-  state.segments = std::move(segments);
-  state.context.layout.key_segments = Tensor::from(state.segments, {n}, device);
-  state.context.layout.query_offsets = iota(n + 1, device);
+  state.segments = take_rows(state.segments, rows);
+  AttentionLayout& layout = state.context.layout;
+  layout.key_segments = state.segments;
+  // `attend` takes as many of them as there are queries.
+  if (layout.groups() < rows.size()) layout.query_offsets = iota(rows.size() + 1, rows.device());
 }
 
 }  // namespace dragoman

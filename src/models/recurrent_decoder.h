@@ -30,7 +30,7 @@ class RecurrentDecoder : public Decoder {
   std::unique_ptr<DecoderState> start(Tape& tape, const Memory& memory) const override;
   DecoderStep step(Tape& tape, DecoderState& state, const Variable& embedded,
                    bool want_attention) const override;
-  void reorder(DecoderState& state, const std::vector<int32_t>& rows) const override;
+  void reorder(DecoderState& state, const Tensor& rows) const override;
   bool has_attention() const override { return attention_ != Attention::kNone; }
   int64_t longest() const override { return 1 << 20; }
 

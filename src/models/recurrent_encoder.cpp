@@ -36,11 +36,15 @@ Memory RecurrentEncoder::encode(Tape& tape, const Variable& embedded, const Pack
     if (number + 1 < layers_.size()) y = dropout(tape, y, dropout_);
     x = residual_ && number > 0 ? add(tape, x, y) : y;
   }
-  // A direction has read the whole sentence at its last token, or at its first.
-  std::vector<int32_t> first(packing.bounds.begin(), packing.bounds.end() - 1);
-  std::vector<int32_t> last;
-  for (size_t s = 1; s < packing.bounds.size(); ++s) last.push_back(packing.bounds[s] - 1);
+  // A direction has read the whole sentence at its last token, or at its first. Those that fill a
+  // batch up may have none.
+  std::vector<int32_t> first, last;
   const auto n = packing.sentences();
+  for (int64_t s = 0; s < n; ++s) {
+    const auto begin = static_cast<size_t>(s);
+    first.push_back(packing.length(s) > 0 ? packing.bounds[begin] : -1);
+    last.push_back(packing.length(s) > 0 ? packing.bounds[begin + 1] - 1 : -1);
+  }
   const Device device = packing.offsets.device();
   std::vector<Variable> ends = {gather_rows(tape, outputs[0], Tensor::from(last, {n}, device))};
   if (bidirectional_) {

@@ -1,38 +1,34 @@
 #include "models/transformer_decoder.h"
 
-#include <numeric>
-
 #include "models/transformer_encoder.h"
 #include "tensor/launch.h"
 
 namespace dragoman {
 
-// Every layer's cache holds its rows in the same order, so one list of row numbers a hypothesis
-// serves them all.
+// Every layer's cache holds its rows in the same order, so that one history serves them all.
 struct TransformerDecoder::State : DecoderState {
-  Variable key_values;                        // of the memory, for all layers
-  AttentionLayout cross;                      // which memory each hypothesis attends to
-  std::vector<int32_t> segments;              // the same on the host
-  std::vector<KeyValueCache> caches;          // of each layer
-  std::vector<std::vector<int32_t>> history;  // of each hypothesis: its rows in the caches
-  int32_t used_rows = 0;                      // in every cache
+  Variable key_values;                // of the memory, for all layers
+  AttentionLayout cross;              // which memory each hypothesis attends to
+  Tensor segments;                    // int32 [hypotheses]: the sentence of each
+  std::vector<KeyValueCache> caches;  // of each layer
+  Tensor history;                     // int32 [hypotheses, steps]: the rows of each in the caches
+  int64_t used_rows = 0;              // in every cache
 };
 
 namespace {
 
-// Hypotheses one query each, the keys of each the rows that its history lists.
-AttentionLayout history_layout(const std::vector<std::vector<int32_t>>& history, Device device) {
-  const auto n = static_cast<int64_t>(history.size());
-  std::vector<int32_t> offsets = {0};
-  std::vector<int32_t> rows;
-  for (const std::vector<int32_t>& list : history) {
-    rows.insert(rows.end(), list.begin(), list.end());
-    offsets.push_back(static_cast<int32_t>(rows.size()));
-  }
-  return {.query_offsets = iota(n + 1, device),
-          .key_offsets = Tensor::from(offsets, {n + 1}, device),
-          .key_rows = Tensor::from(rows, {static_cast<int64_t>(rows.size())}, device),
-          .longest_key = n > 0 ? static_cast<int64_t>(history[0].size()) : 0};
+// A history [n, steps] and one more step, whose rows are `first`, first + 1, ...
+Tensor with_next_step(const Tensor& history, int64_t first) {
+  const int64_t n = history.shape()[0], steps = history.shape()[1];
+  Tensor longer = Tensor::empty({n, steps + 1}, DType::kInt32, history.device());
+  const auto from = history.data<int32_t>();
+  const auto to = longer.data<int32_t>();
+  launch::map(longer.device(), longer.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+    const int64_t hypothesis = i / (steps + 1), step = i % (steps + 1);
+    to[i] =
+        step < steps ? from[hypothesis * steps + step] : static_cast<int32_t>(first + hypothesis);
+  });
+  return longer;
 }
 
 // [n, heads, keys] -> [n, keys].
@@ -109,13 +105,13 @@ std::unique_ptr<DecoderState> TransformerDecoder::start(Tape& tape, const Memory
   auto state = std::make_unique<State>();
   const int64_t n = memory.packing.sentences();
   state->key_values = key_values_(tape, memory.states);
-  state->cross = {.query_offsets = iota(n + 1, memory.packing.offsets.device()),
+  const Device device = memory.packing.offsets.device();
+  state->cross = {.query_offsets = iota(n + 1, device),
                   .key_offsets = memory.packing.offsets,
                   .longest_key = memory.packing.longest};
-  state->segments.resize(static_cast<size_t>(n));
-  std::iota(state->segments.begin(), state->segments.end(), 0);
+  state->segments = iota(n, device);
   state->caches.resize(layers_.size());
-  state->history.resize(static_cast<size_t>(n));
+  state->history = Tensor::empty({n, 0}, DType::kInt32, device);
   return state;
 }
 
@@ -123,11 +119,16 @@ DecoderStep TransformerDecoder::step(Tape& tape, DecoderState& base, const Varia
                                      bool want_attention) const {
   auto& state = static_cast<State&>(base);
   const Device device = embedded.value().device();
-  const auto place = static_cast<int32_t>(state.history[0].size());
-  for (std::vector<int32_t>& rows : state.history) rows.push_back(state.used_rows++);
-  const AttentionLayout self = history_layout(state.history, device);
-  const std::vector<int32_t> places(state.history.size(), place);
-  const Variable placed = positions_(tape, embedded, Tensor::from(places), place + 1);
+  const int64_t n = embedded.rows();
+  const auto place = static_cast<int32_t>(state.history.shape()[1]);
+  state.history = with_next_step(state.history, state.used_rows);
+  state.used_rows += n;
+  // Each hypothesis is one query, whose keys are the rows that its history lists.
+  const AttentionLayout self{.query_offsets = state.cross.query_offsets,
+                             .key_offsets = iota(n + 1, device, 0, place + 1),
+                             .key_rows = state.history,
+                             .longest_key = place + 1};
+  const Variable placed = positions_(tape, embedded, iota(n, device, place, 0), place + 1);
   Stream stream{dropout(tape, placed, embedding_dropout_)};
   Tensor weights;
   for (size_t number = 0; number < layers_.size(); ++number) {
@@ -142,20 +143,13 @@ DecoderStep TransformerDecoder::step(Tape& tape, DecoderState& base, const Varia
           want_attention ? mean_over_heads(weights) : Tensor()};
 }
 
-void TransformerDecoder::reorder(DecoderState& base, const std::vector<int32_t>& rows) const {
+void TransformerDecoder::reorder(DecoderState& base, const Tensor& rows) const {
   auto& state = static_cast<State&>(base);
-  std::vector<std::vector<int32_t>> history;
-  std::vector<int32_t> segments;
-  for (const int32_t row : rows) {
-    history.push_back(state.history[static_cast<size_t>(row)]);
-    segments.push_back(state.segments[static_cast<size_t>(row)]);
-  }
-  state.history = std::move(history);
-  state.segments = std::move(segments);
-  const auto n = static_cast<int64_t>(rows.size());
-  const Device device = state.cross.key_offsets.device();
-  state.cross.query_offsets = iota(n + 1, device);
-  state.cross.key_segments = Tensor::from(state.segments, {n}, device);
+  state.history = take_rows(state.history, rows);
+  state.segments = take_rows(state.segments, rows);
+  state.cross.key_segments = state.segments;
+  if (state.cross.groups() != rows.size())
+    state.cross.query_offsets = iota(rows.size() + 1, rows.device());
 }
 
 }  // namespace dragoman

@@ -90,11 +90,11 @@ Variable Positions::operator()(Tape& tape, const Variable& x, const Tensor& plac
         "a sentence of {} tokens is longer than the {} learned positions (max_positions)", longest,
         limit_);
   if (table_.exists()) return add(tape, x, gather_rows(tape, *table_, places));
-  if (!sinusoids_.defined() || sinusoids_.rows() < longest) {
-    const auto length = std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(longest, 128)));
-    sinusoids_ = make_sinusoids(static_cast<int64_t>(length), dim_, x.value().device());
-  }
-  return add(tape, x, gather_rows(tape, Variable(sinusoids_), places));
+  const auto length = std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(longest, 128)));
+  Tensor& sinusoids = sinusoids_[length];
+  if (!sinusoids.defined())
+    sinusoids = make_sinusoids(static_cast<int64_t>(length), dim_, x.value().device());
+  return add(tape, x, gather_rows(tape, Variable(sinusoids), places));
 }
 
 }  // namespace dragoman

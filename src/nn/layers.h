@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "nn/packing.h"
@@ -73,7 +74,9 @@ class Positions {
   int64_t dim_ = 0;
   int64_t limit_ = 1 << 20;
   Parameter table_;
-  mutable Tensor sinusoids_;  // grows with the longest sentence seen
+  // By their number, each for longer sentences than the one before. None ever goes: a graph may
+  // know its address.
+  mutable std::map<uint64_t, Tensor> sinusoids_;
 };
 
 }  // namespace dragoman

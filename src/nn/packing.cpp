@@ -5,18 +5,24 @@
 
 namespace dragoman {
 
+std::vector<int32_t> positions_of(std::span<const int32_t> bounds) {
+  std::vector<int32_t> positions;
+  positions.reserve(static_cast<size_t>(bounds.back()));
+  for (size_t s = 1; s < bounds.size(); ++s) {
+    for (int32_t place = 0; place < bounds[s] - bounds[s - 1]; ++place) positions.push_back(place);
+  }
+  return positions;
+}
+
 Packing pack(std::span<const int32_t> bounds, Device device) {
   check(!bounds.empty() && bounds.front() == 0, "a packing begins at row 0");
   Packing packing;
   packing.bounds.assign(bounds.begin(), bounds.end());
-  std::vector<int32_t> positions;
-  positions.reserve(static_cast<size_t>(bounds.back()));
   for (int64_t s = 0; s < packing.sentences(); ++s) {
-    const int64_t length = packing.length(s);
-    check(length > 0, "sentence {} of a batch is empty", s);
-    packing.longest = std::max(packing.longest, length);
-    for (int32_t place = 0; place < length; ++place) positions.push_back(place);
+    check(packing.length(s) > 0, "sentence {} of a batch is empty", s);
+    packing.longest = std::max(packing.longest, packing.length(s));
   }
+  const std::vector<int32_t> positions = positions_of(bounds);
   packing.offsets = Tensor::from(bounds, {static_cast<int64_t>(bounds.size())}, device);
   packing.positions = Tensor::from(positions, {packing.tokens()}, device);
   return packing;
@@ -32,7 +38,7 @@ TimeOrder time_order(const Packing& packing, bool backwards) {
   std::vector<int32_t> rows, places(static_cast<size_t>(packing.tokens())), ranks(sentences);
   rows.reserve(places.size());
   size_t active = sentences;
-  for (int64_t t = 0; t < packing.longest; ++t) {
+  for (int64_t t = 0; std::ssize(rows) < packing.tokens(); ++t) {
     while (active > 0 && packing.length(by_length[active - 1]) <= t) --active;
     order.sizes.push_back(static_cast<int64_t>(active));
     for (size_t rank = 0; rank < active; ++rank) {
@@ -50,12 +56,6 @@ TimeOrder time_order(const Packing& packing, bool backwards) {
   order.places = Tensor::from(places, {packing.tokens()}, device);
   order.ranks = Tensor::from(ranks, {packing.sentences()}, device);
   return order;
-}
-
-Tensor iota(int64_t n, Device device) {
-  std::vector<int32_t> values(static_cast<size_t>(n));
-  std::iota(values.begin(), values.end(), 0);
-  return Tensor::from(values, {n}, device);
 }
 
 AttentionLayout self_layout(const Packing& packing) { return cross_layout(packing, packing); }

@@ -15,7 +15,7 @@ struct Packing {
   std::vector<int32_t> bounds;  ///< [sentences + 1], on the host.
   Tensor offsets;               ///< The same on the device.
   Tensor positions;     ///< int32 [tokens]: the place of each token in its sentence, from 0.
-  int64_t longest = 0;  ///< Tokens of the longest sentence.
+  int64_t longest = 0;  ///< Tokens of the longest sentence, or more.
 
   int64_t sentences() const { return static_cast<int64_t>(bounds.size()) - 1; }
   int64_t tokens() const { return bounds.back(); }
@@ -24,6 +24,9 @@ struct Packing {
     return bounds[s + 1] - bounds[s];
   }
 };
+
+/// The place of each token in its sentence; bounds as in Packing.
+std::vector<int32_t> positions_of(std::span<const int32_t> bounds);
 
 /// The packing of sentences that end where the next begins; bounds as in Packing.
 Packing pack(std::span<const int32_t> bounds, Device device);
@@ -46,9 +49,6 @@ struct TimeOrder {
 
 /// The order that reads forwards, or each sentence from its end.
 TimeOrder time_order(const Packing& packing, bool backwards);
-
-/// int32 [n]: 0, 1, ..., n - 1.
-Tensor iota(int64_t n, Device device);
 
 /// Self-attention: every sentence is a group, and its own segment.
 AttentionLayout self_layout(const Packing& packing);

@@ -76,6 +76,7 @@ void Parameters::allocate(Device device, uint64_t seed, const Initializer& initi
 }
 
 void Parameters::make_low() {
+  if (low_.defined()) return convert(values_, low_);  // what holds its address goes on doing so
   low_ = convert(values_, DType::kBf16);
   for (Entry& entry : entries_) {
     Variable& variable = *entry.parameter.variable_;
@@ -89,8 +90,8 @@ int64_t Parameters::count() const {
   return count;
 }
 
-void Parameters::begin_gradients() const {
-  for (const Entry& entry : entries_) (*entry.parameter).sink()->written = false;
+void Parameters::begin_gradients(bool add) const {
+  for (const Entry& entry : entries_) (*entry.parameter).sink()->written = add;
 }
 
 void Parameters::complete_gradients() const {

@@ -75,9 +75,9 @@ class Parameters {
   /// Makes that copy, or makes it anew: whoever changes the values keeps it up to date.
   void make_low();
 
-  /// Before the first backward of a step: the next gradients are assigned, not added.
-  void begin_gradients() const;
-  /// After the last backward of a step: parameters that had no part in it get zeros.
+  /// Before a backward: its gradients are assigned, or added to those that are there.
+  void begin_gradients(bool add = false) const;
+  /// After the first backward of a step: parameters that had no part in it get zeros.
   void complete_gradients() const;
 
  private:

@@ -65,14 +65,15 @@ class StackEnd {
   real dropout_ = 0;
 };
 
-/// Keys and values of the tokens that hypotheses have had so far. A hypothesis is a list of row
-/// numbers, so that putting hypotheses in another order copies lists and no keys.
+/// Keys and values of the tokens that hypotheses have had so far. Whoever appends keeps the numbers
+/// of each hypothesis' rows, so that putting hypotheses in another order copies numbers and no
+/// keys.
 class KeyValueCache {
  public:
   /// Adds one row for each hypothesis: [hypotheses, 2 * dim].
   void append(const Tensor& key_values);
 
-  /// All rows, for use with the list that `DecoderHistory` keeps.
+  /// All rows, in the order in which they were added.
   Tensor rows() const { return storage_.slice_rows(0, used_); }
 
  private:

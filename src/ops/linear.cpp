@@ -14,8 +14,8 @@ Tensor operand(const Tape& tape, const Variable& x) {
 }
 
 // out (+)= op(a) op(b) for whole matrices of one type.
-void product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b, real* out,
-             bool accumulate, const real* bias = nullptr, const Tensor& packed = {}) {
+void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+             real* out, bool accumulate, const real* bias = nullptr, const Tensor& packed = {}) {
   const int64_t m = transpose_a ? a.columns() : a.rows();
   const int64_t k = transpose_a ? a.rows() : a.columns();
   const int64_t n = transpose_b ? b.rows() : b.columns();
@@ -23,6 +23,7 @@ void product(const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_
                     .n = n,
                     .k = k,
                     .inputs = a.dtype(),
+                    .tf32 = tf32,
                     .a = a.address(),
                     .lda = a.columns(),
                     .transpose_a = transpose_a,
@@ -47,20 +48,21 @@ Tensor packed(const Tensor& b, bool transposed) {
 }
 
 // The gradients of y = op(a) op(b), from that of y as the products read it.
-void product_gradients(const Tensor& dy, const Variable& a, const Tensor& a_value, bool transpose_a,
-                       const Variable& b, const Tensor& b_value, bool transpose_b) {
+void product_gradients(bool tf32, const Tensor& dy, const Variable& a, const Tensor& a_value,
+                       bool transpose_a, const Variable& b, const Tensor& b_value,
+                       bool transpose_b) {
   if (const GradientWriter da = a.gradient()) {
     if (transpose_a) {
-      product(b_value, transpose_b, dy, true, da.data(), da.accumulate());
+      product(tf32, b_value, transpose_b, dy, true, da.data(), da.accumulate());
     } else {
-      product(dy, false, b_value, !transpose_b, da.data(), da.accumulate());
+      product(tf32, dy, false, b_value, !transpose_b, da.data(), da.accumulate());
     }
   }
   if (const GradientWriter db = b.gradient()) {
     if (transpose_b) {
-      product(dy, true, a_value, transpose_a, db.data(), db.accumulate());
+      product(tf32, dy, true, a_value, transpose_a, db.data(), db.accumulate());
     } else {
-      product(a_value, !transpose_a, dy, false, db.data(), db.accumulate());
+      product(tf32, a_value, !transpose_a, dy, false, db.data(), db.accumulate());
     }
   }
 }
@@ -109,7 +111,10 @@ class LinearSteps {
   // Records the gradients of the parameters: before those of all calls, so that it is run after
   // them.
   LinearSteps(Tape& tape, const Variable& weight, const Variable& bias)
-      : weight_(operand(tape, weight)), packed_(packed(weight_, true)), bias_(bias) {
+      : tf32_(tape.tf32()),
+        weight_(operand(tape, weight)),
+        packed_(packed(weight_, true)),
+        bias_(bias) {
     Tensor none = Tensor::zeros({1}, DType::kReal, weight_.device());
     parameters_ = tape.record(
         "step_linear, parameters", none, {weight, bias},
@@ -122,8 +127,8 @@ class LinearSteps {
 
   Tensor result(const Tensor& x) const {
     Tensor y = Tensor::empty({x.rows(), weight_.rows()}, DType::kReal, x.device());
-    product(x, false, weight_, true, y.data(), false, bias_.defined() ? bias_.data() : nullptr,
-            packed_);
+    product(tf32_, x, false, weight_, true, y.data(), false,
+            bias_.defined() ? bias_.data() : nullptr, packed_);
     return y;
   }
 
@@ -144,7 +149,7 @@ class LinearSteps {
     convert(dy, mine);
     call.written = true;
     if (const GradientWriter dx = x.gradient()) {
-      product(mine, false, weight_, false, dx.data(), dx.accumulate(), nullptr, transposed_);
+      product(tf32_, mine, false, weight_, false, dx.data(), dx.accumulate(), nullptr, transposed_);
     }
     parameters_.zeroed_gradient();
   }
@@ -164,11 +169,12 @@ class LinearSteps {
       if (!call.written) gradients_.slice_rows(call.begin, end).clear();  // nothing depends on it
     }
     if (const GradientWriter to = weight.gradient()) {
-      product(gradients_, true, inputs, false, to.data(), to.accumulate());
+      product(tf32_, gradients_, true, inputs, false, to.data(), to.accumulate());
     }
     convert_and_sum(gradients_, type(), bias_);
   }
 
+  bool tf32_;
   Tensor weight_;               // as the products read it
   Tensor packed_, transposed_;  // for y and for the gradient of x
   Variable bias_;
@@ -189,11 +195,13 @@ Variable matmul(Tape& tape, const Variable& a, const Variable& b, bool transpose
       Tensor::empty({transpose_a ? a.columns() : a.rows(), transpose_b ? b.rows() : b.columns()},
                     DType::kReal, a.value().device());
   const Tensor left = operand(tape, a), right = operand(tape, b);
-  product(left, transpose_a, right, transpose_b, y.data(), false);
-  Variable result = tape.record(
-      "matmul", y, {a, b}, [=, a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
-        product_gradients(convert(dy, left.dtype()), a, left, transpose_a, b, right, transpose_b);
-      });
+  const bool tf32 = tape.tf32();
+  product(tf32, left, transpose_a, right, transpose_b, y.data(), false);
+  Variable result = tape.record("matmul", y, {a, b},
+                                [=, a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
+                                  product_gradients(tf32, convert(dy, left.dtype()), a, left,
+                                                    transpose_a, b, right, transpose_b);
+                                });
   if (result.needs_gradient()) result.sink()->preferred = left.dtype();
   return result;
 }
@@ -204,11 +212,12 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
   if (bias.defined()) check_columns("linear", "the bias", bias, weight.rows());
   Tensor y = Tensor::empty({x.rows(), weight.rows()}, DType::kReal, x.value().device());
   const Tensor left = operand(tape, x), right = operand(tape, weight);
-  product(left, false, right, true, y.data(), false, bias.defined() ? bias.data() : nullptr);
+  const bool tf32 = tape.tf32();
+  product(tf32, left, false, right, true, y.data(), false, bias.defined() ? bias.data() : nullptr);
   Variable result =
       tape.record("linear", y, {x, weight, bias},
                   [=, x = x.gradient_only(), weight = weight.gradient_only()](Tensor& dy) {
-                    product_gradients(convert_and_sum(dy, left.dtype(), bias), x, left, false,
+                    product_gradients(tf32, convert_and_sum(dy, left.dtype(), bias), x, left, false,
                                       weight, right, true);
                   });
   if (result.needs_gradient()) result.sink()->preferred = left.dtype();

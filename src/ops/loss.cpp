@@ -26,6 +26,10 @@ struct LossGradient {
     const real* v = logits + row * classes;
     T* to = out + row * classes;
     const int64_t target = targets[row];
+    if (target < 0) {
+      lane.each(classes, [=](int64_t c) { to[c] = real{0}; });
+      return;
+    }
     const real log_total = log_totals[row], factor = d_loss[0], spread = uniform;
     const real at_target = factor * (exp_of(v[target] - log_total) - spread - (1 - smoothing));
     lane.each(classes, [=](int64_t c) { to[c] = factor * (exp_of(v[c] - log_total) - spread); });
@@ -53,13 +57,18 @@ CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, r
     const auto out = losses.data();
     launch::rows(device, n, classes, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
       const real* v = in + row * classes;
+      const int64_t target = ids[row];
+      if (target < 0) {
+        lane.once([=] { saved[row] = chosen[row] = out[row] = 0; });
+        return;
+      }
       const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
       const real log_total =
           most + std::log(lane.sum(classes, [=](int64_t c) { return exp_of(v[c] - most); }));
       const real total = lane.sum(classes, [=](int64_t c) { return v[c]; });
       lane.once([=] {
         saved[row] = log_total;
-        chosen[row] = v[ids[row]] - log_total;
+        chosen[row] = v[target] - log_total;
         out[row] = -(1 - smoothing) * chosen[row] +
                    uniform * (static_cast<real>(classes) * log_total - total);
       });

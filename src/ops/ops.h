@@ -128,6 +128,7 @@ struct CrossEntropy {
 };
 /// Cross-entropy of the softmax of logits [n, classes] against targets int32 [n], with the target
 /// distribution (1 - smoothing) one-hot + smoothing uniform over all classes (Szegedy et al. 2016).
+/// A row whose target is -1 is masked: its loss, gradient and log-probability are zero.
 /// Consumes the logits: their memory becomes their gradient, and no probability is ever stored.
 CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, real smoothing);
 

@@ -1,7 +1,6 @@
 #include "ops/update.h"
 
 #include <cmath>
-#include <numeric>
 
 #include "tensor/launch.h"
 
@@ -12,9 +11,35 @@ namespace {
 // piece is one thread's, so that the result is the same for any number of threads.
 constexpr int64_t kPiece = 4096;
 
-}  // namespace
+// Sums that one thread of a GPU adds up in double, one after the other. A CPU's adds up all.
+constexpr int64_t kGroup = 128;
 
-double squared_norm(const Tensor& x) {
+// Numbers as a few sums in double, [groups].
+struct Sums {
+  Tensor memory;  // two words a sum
+  int64_t groups;
+
+  const double* data() const { return static_cast<const double*>(memory.address()); }
+};
+
+Sums sum_in_double(const Tensor& x) {
+  const int64_t n = x.size();
+  const int64_t size = x.device().on_gpu() ? kGroup : n;
+  const int64_t groups = n == 0 ? 0 : (n + size - 1) / size;
+  Sums sums{Tensor::empty({2 * groups}, DType::kInt32, x.device()), groups};
+  const auto from = x.data();
+  const auto to = static_cast<double*>(sums.memory.address());
+  launch::map(x.device(), groups, [=] DRAGOMAN_HOST_DEVICE(int64_t group) {
+    const int64_t end = (group + 1) * size < n ? (group + 1) * size : n;
+    double total = 0;
+    for (int64_t i = group * size; i < end; ++i) total += from[i];
+    to[group] = total;
+  });
+  return sums;
+}
+
+// The sum of squares of each piece.
+Tensor squares_of_pieces(const Tensor& x) {
   const int64_t n = x.size();
   const int64_t pieces = (n + kPiece - 1) / kPiece;
   const Tensor sums = Tensor::empty({pieces}, DType::kReal, x.device());
@@ -27,58 +52,119 @@ double squared_norm(const Tensor& x) {
         lane.sum(count, [=](int64_t i) { return from[begin + i] * from[begin + i]; });
     lane.once([=] { to[piece] = total; });
   });
-  const std::vector<real> partial = sums.to_host();
-  return std::accumulate(partial.begin(), partial.end(), 0.0);
+  return sums;
 }
 
-void adam_update(const AdamBuffers& buffers, const Tensor& gradients, const AdamStep& step) {
+// Whether a kernel finds that there is to be no update. Where the host knows it, it launches none.
+DRAGOMAN_HOST_DEVICE inline bool is_off(const Late<int32_t>& wanted) {
+  return !wanted.known() && wanted.get() == 0;
+}
+
+struct Adam {
+  real *value, *mean, *variance;
+  const real* gradient;
+  real beta1, rest1, beta2, rest2, epsilon;
+
+  DRAGOMAN_HOST_DEVICE real next(int64_t i, const UpdateOrders& orders, real scale) const {
+    const real g = scale * gradient[i];
+    mean[i] = beta1 * mean[i] + rest1 * g;
+    variance[i] = beta2 * variance[i] + rest2 * g * g;
+    return orders.kept * value[i] - orders.learning_rate * mean[i] /
+                                        (std::sqrt(orders.variance_scale * variance[i]) + epsilon);
+  }
+};
+
+}  // namespace
+
+void add_loss(const CrossEntropy& batch, bool first, const Record<UpdateResult>& result) {
+  const Sums sums = sum_in_double(batch.log_probabilities);
+  const auto loss = batch.loss.data();
+  const auto parts = sums.data();
+  const int64_t groups = sums.groups;
+  const auto to = result.address();
+  launch::map(result.device(), 1, [=] DRAGOMAN_HOST_DEVICE(int64_t) {
+    double log_probability = 0;
+    for (int64_t group = 0; group < groups; ++group) log_probability += parts[group];
+    to->loss = first ? loss[0] : to->loss + loss[0];
+    to->log_probability = first ? log_probability : to->log_probability + log_probability;
+  });
+}
+
+void measure_gradients(const Tensor& gradients, const Record<UpdateOrders>& orders,
+                       const Record<UpdateResult>& result) {
+  const Sums sums = sum_in_double(squares_of_pieces(gradients));
+  const auto parts = sums.data();
+  const int64_t groups = sums.groups;
+  const auto say = orders.address();
+  const auto to = result.address();
+  launch::map(result.device(), 1, [=] DRAGOMAN_HOST_DEVICE(int64_t) {
+    double squares = 0;
+    for (int64_t group = 0; group < groups; ++group) squares += parts[group];
+    const double share = say->gradient_share, limit = say->clip_norm;
+    const double norm = std::sqrt(squares) * share;
+    const bool clips = limit > 0 && norm > limit;
+    to->norm = norm;
+    to->finite = norm - norm == 0;
+    to->gradient_scale = static_cast<real>(clips ? share * limit / norm : share);
+  });
+}
+
+UpdateOrders adam_orders(const AdamOptions& options, int64_t step, double learning_rate) {
+  const auto t = static_cast<double>(step);
+  return {.step = static_cast<uint32_t>(step),
+          .learning_rate = static_cast<real>(learning_rate / (1 - std::pow(options.beta1, t))),
+          .variance_scale = static_cast<real>(1 / (1 - std::pow(options.beta2, t))),
+          .kept = static_cast<real>(1 - learning_rate * options.weight_decay)};
+}
+
+void adam_update(const AdamBuffers& buffers, const Tensor& gradients, const AdamOptions& options,
+                 const Record<UpdateOrders>& orders, const Record<UpdateResult>& result) {
   const auto& [values, mean, variance, low] = buffers;
   check(gradients.size() == values.size() && mean.size() == values.size() &&
             variance.size() == values.size(),
         "adam_update: the sizes {}, {}, {} and {} differ", values.size(), gradients.size(),
         mean.size(), variance.size());
-  const double t = static_cast<double>(step.step);
-  const auto beta1 = static_cast<real>(step.beta1);
-  const auto beta2 = static_cast<real>(step.beta2);
+  const Late<UpdateOrders> say = orders.late();
+  const Late<int32_t> finite = result.late(&UpdateResult::finite);
+  const Late<real> scale = result.late(&UpdateResult::gradient_scale);
+  if (finite.known() && !finite.get()) return;
   // 1 - beta in double: the difference of the rounded beta would be off by 1e-5.
-  const auto rest1 = static_cast<real>(1 - step.beta1);
-  const auto rest2 = static_cast<real>(1 - step.beta2);
-  const auto gradient_scale = static_cast<real>(step.gradient_scale);
-  const auto rate = static_cast<real>(step.learning_rate / (1 - std::pow(step.beta1, t)));
-  const auto variance_scale = static_cast<real>(1 / (1 - std::pow(step.beta2, t)));
-  const auto epsilon = static_cast<real>(step.epsilon);
-  const auto kept = static_cast<real>(1 - step.learning_rate * step.weight_decay);
-  const auto value = values.data();
-  const auto gradient = gradients.data();
-  const auto m = mean.data();
-  const auto v = variance.data();
-  const auto update = [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
-    const real g = gradient_scale * gradient[i];
-    m[i] = beta1 * m[i] + rest1 * g;
-    v[i] = beta2 * v[i] + rest2 * g * g;
-    return kept * value[i] - rate * m[i] / (std::sqrt(variance_scale * v[i]) + epsilon);
-  };
+  const Adam adam{values.data(),
+                  mean.data(),
+                  variance.data(),
+                  gradients.data(),
+                  static_cast<real>(options.beta1),
+                  static_cast<real>(1 - options.beta1),
+                  static_cast<real>(options.beta2),
+                  static_cast<real>(1 - options.beta2),
+                  static_cast<real>(options.epsilon)};
   if (low.defined()) {
     const auto copy = low.data<Bf16>();
     launch::map(values.device(), values.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
-      const real next = update(i);
-      value[i] = next;
+      if (is_off(finite)) return;
+      const real next = adam.next(i, say.get(), scale.get());
+      adam.value[i] = next;
       copy[i] = next;
     });
   } else {
-    launch::map(values.device(), values.size(),
-                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { value[i] = update(i); });
+    launch::map(values.device(), values.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+      if (is_off(finite)) return;
+      adam.value[i] = adam.next(i, say.get(), scale.get());
+    });
   }
 }
 
-void average_update(const Tensor& average, const Tensor& values, double decay) {
+void average_update(const Tensor& average, const Tensor& values, Late<real> share,
+                    Late<int32_t> wanted) {
   check(average.size() == values.size(), "average_update: the sizes {} and {} differ",
         average.size(), values.size());
+  if (wanted.known() && !wanted.get()) return;
   const auto to = average.data();
   const auto from = values.data();
-  const auto rest = static_cast<real>(1 - decay);
-  launch::map(values.device(), values.size(),
-              [=] DRAGOMAN_HOST_DEVICE(int64_t i) { to[i] += rest * (from[i] - to[i]); });
+  launch::map(values.device(), values.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+    if (is_off(wanted)) return;
+    to[i] += share.get() * (from[i] - to[i]);
+  });
 }
 
 }  // namespace dragoman

@@ -53,8 +53,8 @@ struct MeasuredRun {
   std::optional<double> minutes_to_best;
   double best_validation_bleu = 0;
   std::optional<double> target_tokens_per_second;  ///< In training; the median of the log's lines.
-  std::optional<double> peak_bytes;                ///< Of memory in training, as the system counts.
-  std::vector<TestOutput> outputs;                 ///< One a test corpus.
+  std::optional<double> peak_bytes;  ///< Of memory in training: the process, or a GPU's tensors.
+  std::vector<TestOutput> outputs;   ///< One a test corpus.
 
   /// The time at which validation BLEU first reached `bleu`.
   std::optional<double> minutes_to(double bleu) const;

@@ -146,7 +146,7 @@ std::string directory_name(std::string name) {
 bool measure_run(const fs::path& directory, const ComparisonOptions& options,
                  const Measurements& measured, Count& count, const StopRequested& stop,
                  MeasuredSystem& system) {
-  const LoadedModel model = load_model(directory);
+  const LoadedModel model = load_model(directory, options.device);
   const DataConfig& data = model.config.data;
   check(data.source == options.data.source && data.target == options.data.target,
         "{}: translates {} to {}, but is to be compared on {} to {}", directory.string(),

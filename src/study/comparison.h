@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "report/results.h"
+#include "tensor/device.h"
 #include "train/evaluation.h"
 
 namespace dragoman {
@@ -28,6 +29,7 @@ struct ComparisonOptions {
   std::string baseline;            ///< A system's name; empty: the first.
   double target_bleu = 0;          ///< 0: nine tenths of the best.
   std::vector<int64_t> sentences;  ///< Whose attention is shown, from 1; empty: chosen.
+  Device device;                   ///< Translates.
 };
 
 /// Systems from run directories: runs whose configurations differ in the seed (and in where files

@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 Json identity(const LoadedModel& model) {
   return {{"checkpoint", model.path.string()},
           {"bytes", fs::file_size(model.path)},
+          {"device", to_string(model.model->device())},
           {"modified", fs::last_write_time(model.path).time_since_epoch().count()},
           {"config", to_yaml(model.config)}};
 }

@@ -11,7 +11,7 @@
 namespace dragoman {
 
 /// The translations of `test` by `model`, from `directory` if they are there and of the same
-/// checkpoint, search and source; otherwise they are made and kept there:
+/// checkpoint, search, source and device; otherwise they are made and kept there:
 ///
 ///   TEST.SOURCE, TEST.TARGET   the source and its translations
 ///   TEST.json                  how long they took, and what they were made with

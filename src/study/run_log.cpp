@@ -27,7 +27,8 @@ void take_entry(const nlohmann::json& entry, MeasuredRun& run, std::vector<doubl
     run.minutes_to_best = entry.at("minutes").get<double>();
     run.best_validation_bleu = entry.at("bleu");
   } else if (type == "end") {
-    run.peak_bytes = entry.at("peak_bytes").get<double>();
+    const bool on_cpu = entry.value("device", "cpu") == "cpu";
+    run.peak_bytes = entry.at(on_cpu ? "peak_bytes" : "peak_tensor_bytes").get<double>();
   }
 }
 

@@ -61,6 +61,15 @@ class StudyProgress {
   Progress progress_;
 };
 
+// The device that all systems translate on, so that their speeds can be compared: the first one's.
+// That every other's can be had should come to light now.
+Device device_of(const StudyConfig& study) {
+  for (const StudySystem& system : study.systems)
+    find_device(system.config.training.device,
+                fmt::format("system {}: training.device", system.name));
+  return find_device(study.systems[0].config.training.device);
+}
+
 // Trains all runs; false when a signal ended it before.
 bool train_all(const StudyConfig& study) {
   const size_t count = study.systems.size() * study.seeds.size();
@@ -89,9 +98,10 @@ bool train_all(const StudyConfig& study) {
 
 bool run_study(const StudyConfig& study) {
   const DataConfig& data = study.systems[0].config.data;
+  const Device device = device_of(study);
   read_tests(data, study.tests);  // what is wrong with them should come to light now
-  log::info("study {}: {} systems, {} seeds each, in {}", study.name, study.systems.size(),
-            study.seeds.size(), study.directory().string());
+  log::info("study {}: {} systems, {} seeds each, in {}; translating on {}", study.name,
+            study.systems.size(), study.seeds.size(), study.directory().string(), describe(device));
   if (!train_all(study)) return false;
   std::vector<ComparedSystem> systems;
   for (const StudySystem& system : study.systems) {
@@ -108,7 +118,8 @@ bool run_study(const StudyConfig& study) {
                        .tests = study.tests,
                        .baseline = study.baseline,
                        .target_bleu = study.target_bleu,
-                       .sentences = study.sentences},
+                       .sentences = study.sentences,
+                       .device = device},
                       StopSignals::requested);
 }
 

@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "core/check.h"
 #include "tensor/gpu.h"
 #if defined(DRAGOMAN_EMULATED_GPU)
 #include "tensor/gpu_emulated.h"
@@ -45,6 +44,12 @@ void* system_memory(Device device, size_t size) {
 #endif
 }
 
+std::string size_text(size_t bytes) {
+  const auto kibibytes = static_cast<double>(bytes) / 1024;
+  return kibibytes < 1024 ? fmt::format("{:.1f} KiB", kibibytes)
+                          : fmt::format("{:.1f} MiB", kibibytes / 1024);
+}
+
 void return_to_system(Device device, void* data, [[maybe_unused]] size_t size) {
   if (device.on_gpu()) return gpu::release(device.index, data);
 #if defined(DRAGOMAN_EMULATED_GPU)
@@ -56,7 +61,7 @@ void return_to_system(Device device, void* data, [[maybe_unused]] size_t size) {
 
 }  // namespace
 
-Buffer::~Buffer() { Allocator::of(device_).give_back(data_, bytes_); }
+Buffer::~Buffer() { Allocator::of(device_).give_back(data_, bytes_, of_graphs_); }
 
 Allocator& Allocator::of(Device device) {
   // Never destroyed: tensors of static lifetime may give memory back at any moment.
@@ -74,23 +79,17 @@ std::shared_ptr<Buffer> Allocator::allocate(size_t bytes) {
   size_t size = size_class(bytes);
   const std::lock_guard lock(mutex_);
   void* data = nullptr;
-  if (auto found = cached_.lower_bound(size);
-      found != cached_.end() && found->first <= size + size / 2) {
+  Blocks& cached = making_graph_ ? cached_of_graphs_ : cached_;
+  if (auto found = cached.lower_bound(size);
+      found != cached.end() && found->first <= size + size / 2) {
     size = found->first;
     data = found->second.back();
     found->second.pop_back();
-    if (found->second.empty()) cached_.erase(found);
+    if (found->second.empty()) cached.erase(found);
   } else {
-    data = system_memory(device_, size);
-    if (data == nullptr) {
-      release_cached_locked();
-      data = system_memory(device_, size);
-    }
-    check(data != nullptr,
-          "out of memory on {}: {} bytes were asked for while tensors hold {} (peak {}); lower "
-          "training.batch_tokens or the model's size",
-          to_string(device_), size, statistics_.in_use, statistics_.peak);
+    data = take_from_system(size);
     statistics_.reserved += size;
+    statistics_.peak_reserved = std::max(statistics_.peak_reserved, statistics_.reserved);
     ++statistics_.system_calls;
   }
   ++statistics_.allocations;
@@ -100,13 +99,53 @@ std::shared_ptr<Buffer> Allocator::allocate(size_t bytes) {
     device_.on_gpu() ? gpu::fill(device_.index, data, 0xFF, size)
                      : static_cast<void>(std::memset(data, 0xFF, size));
   }
-  return std::make_shared<Buffer>(data, size, device_);
+  return std::make_shared<Buffer>(data, size, device_, making_graph_);
 }
 
-void Allocator::give_back(void* data, size_t bytes) {
+void* Allocator::take_from_system(size_t size) {
+  const auto take = [&] {
+    return size <= limit_ - std::min(limit_, statistics_.reserved) ? system_memory(device_, size)
+                                                                   : nullptr;
+  };
+  void* data = take();
+  if (data == nullptr && !making_graph_) {
+    release_cached_locked();
+    data = take();
+  }
+  if (data == nullptr) {
+    throw OutOfMemory(fmt::format("out of memory on {}: {} were asked for while tensors hold {}",
+                                  to_string(device_), size_text(size),
+                                  size_text(statistics_.in_use)));
+  }
+  return data;
+}
+
+void Allocator::give_back(void* data, size_t bytes, bool of_graphs) {
   const std::lock_guard lock(mutex_);
-  cached_[bytes].push_back(data);
+  (of_graphs && graphs_ > 0 ? cached_of_graphs_ : cached_)[bytes].push_back(data);
   statistics_.in_use -= bytes;
+}
+
+void Allocator::begin_graph() {
+  const std::lock_guard lock(mutex_);
+  check(!making_graph_, "a graph cannot be made while another is");
+  making_graph_ = true;
+  ++graphs_;
+}
+
+void Allocator::end_graph() {
+  const std::lock_guard lock(mutex_);
+  making_graph_ = false;
+}
+
+void Allocator::drop_graph() {
+  const std::lock_guard lock(mutex_);
+  if (--graphs_ > 0) return;
+  for (auto& [size, blocks] : cached_of_graphs_) {
+    std::vector<void*>& all = cached_[size];
+    all.insert(all.end(), blocks.begin(), blocks.end());
+  }
+  cached_of_graphs_.clear();
 }
 
 void Allocator::release_cached_locked() {
@@ -130,6 +169,12 @@ AllocatorStatistics Allocator::statistics() const {
 void Allocator::reset_peak() {
   const std::lock_guard lock(mutex_);
   statistics_.peak = statistics_.in_use;
+  statistics_.peak_reserved = statistics_.reserved;
+}
+
+void Allocator::set_limit(size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  limit_ = bytes;
 }
 
 void Allocator::set_poison(bool poison) {

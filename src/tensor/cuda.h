@@ -8,10 +8,28 @@
 
 namespace dragoman::cuda {
 
+/// What to do about an error that a user can mend; empty for others.
+inline const char* advice(cudaError_t status) {
+  switch (status) {
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+      return "; this program has no code for this kind of GPU: build it with "
+             "-DCMAKE_CUDA_ARCHITECTURES=native";
+    case cudaErrorInsufficientDriver:
+    case cudaErrorUnsupportedPtxVersion:
+      return "; the driver is too old for this program: update it, or build with an older CUDA "
+             "Toolkit";
+    case cudaErrorDevicesUnavailable:
+      return "; another process may have it for itself: look at nvidia-smi";
+    default:
+      return "";
+  }
+}
+
 /// Throws Error, with CUDA's own words, unless `status` is success.
 inline void check_call(cudaError_t status, const char* what) {
-  check(status == cudaSuccess, "CUDA: {}: {} ({})", what, cudaGetErrorString(status),
-        cudaGetErrorName(status));
+  check(status == cudaSuccess, "CUDA: {}: {} ({}){}", what, cudaGetErrorString(status),
+        cudaGetErrorName(status), advice(status));
 }
 
 /// What the launchers read of a GPU.

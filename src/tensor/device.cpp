@@ -27,16 +27,22 @@ std::string to_string(Device device) {
   return device.on_gpu() ? std::string(kCudaPrefix) + std::to_string(device.index) : "cpu";
 }
 
-Device find_device(const std::string& name) {
+Device find_device(const std::string& name, const std::string& origin) {
+  const std::string where = origin.empty() ? "" : origin + ": ";
   if (name == "cpu") return {};
   if (name == "auto") return gpu::count() > 0 ? Device{Device::Kind::kCuda, 0} : Device{};
   const int index = index_of(name);
-  check(index >= 0, "there is no device '{}': write auto, cpu, cuda or cuda:NUMBER", name);
-  check(gpu::count() > 0, "the device '{}' cannot be had: {}", name, gpu::why_none());
-  check(index < gpu::count(), "the device '{}' cannot be had: this machine has {} GPU{}", name,
-        gpu::count(), gpu::count() == 1 ? ", cuda:0" : "s");
+  if (index < 0)
+    fail_usage("{}there is no device '{}': write auto, cpu, cuda or cuda:NUMBER", where, name);
+  check(gpu::count() > 0, "{}the device '{}' cannot be had: {}", where, name, gpu::why_none());
+  check(index < gpu::count(), "{}the device '{}' cannot be had: this machine has {}", where, name,
+        gpu::count() == 1
+            ? "one GPU, cuda:0"
+            : fmt::format("{} GPUs, cuda:0 to cuda:{}", gpu::count(), gpu::count() - 1));
   return {Device::Kind::kCuda, index};
 }
+
+std::string why_no_gpu() { return gpu::count() > 0 ? "" : gpu::why_none(); }
 
 std::vector<Device> all_devices() {
   std::vector<Device> devices = {Device{}};
@@ -46,7 +52,7 @@ std::vector<Device> all_devices() {
 }
 
 std::string describe(Device device) {
-  return device.on_gpu() ? gpu::describe(device.index) : to_string(device);
+  return to_string(device) + (device.on_gpu() ? ", " + gpu::describe(device.index) : "");
 }
 
 void synchronize(Device device) {

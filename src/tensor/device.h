@@ -22,14 +22,18 @@ struct Device {
 std::string to_string(Device device);
 
 /// The device of a name: "cpu", "cuda" (the first GPU), "cuda:1", or "auto", which is the first GPU
-/// where there is one that this program can use and the CPU elsewhere. Throws Error for another
-/// name, and for a GPU that cannot be had, with the reason.
-Device find_device(const std::string& name);
+/// where there is one that this program can use and the CPU elsewhere. Throws UsageError for
+/// another name, and Error for a GPU that cannot be had, with the reason; messages begin with
+/// `origin`, the setting or option that the name was given by, if there is one.
+Device find_device(const std::string& name, const std::string& origin = "");
+
+/// Why "auto" is the CPU here, with what to do about it; empty where there is a GPU.
+std::string why_no_gpu();
 
 /// The CPU, and every GPU that this program can use.
 std::vector<Device> all_devices();
 
-/// The processor's name and memory, for people: "NVIDIA H100 (80 GB)"; "cpu" for the CPU.
+/// The device for people, a GPU with its name and memory: "cpu", "cuda:0, NVIDIA H100 (80 GB)".
 std::string describe(Device device);
 
 /// Returns when the device has done all that it was given to do.

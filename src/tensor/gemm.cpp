@@ -9,6 +9,7 @@ namespace dragoman {
 void gemm(Device device, const Gemm& g) {
   if (g.m == 0 || g.n == 0) return;
   check(g.k > 0, "a matrix product of depth 0 ({} x 0 x {})", g.m, g.n);
+  check(!g.tf32 || device.on_gpu(), "a TF32 product was asked of the {}", to_string(device));
   Profile::count(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
                  static_cast<double>(g.k));
   device.on_gpu() ? gpu::gemm(device.index, g) : cpu::gemm(g);

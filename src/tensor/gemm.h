@@ -14,6 +14,7 @@ namespace dragoman {
 struct Gemm {
   int64_t m = 0, n = 0, k = 0;
   DType inputs = DType::kReal;  ///< Of a and b: kReal or kBf16. Sums are made in real.
+  bool tf32 = false;            ///< On a GPU: of each float, 10 bits of the fraction are read.
   const void* a = nullptr;
   int64_t lda = 0;
   bool transpose_a = false;

@@ -35,7 +35,7 @@ int alignment_of(const void* address) {
 
 Key key_of(const Gemm& g) {
   const int flags = g.transpose_a | g.transpose_b << 1 | (g.bias != nullptr) << 2 |
-                    g.accumulate << 3 | (g.inputs == DType::kBf16) << 4;
+                    g.accumulate << 3 | (g.inputs == DType::kBf16) << 4 | g.tf32 << 5;
   const int alignments = alignment_of(g.a) << 20 | alignment_of(g.b) << 10 | alignment_of(g.c);
   return {g.m, g.n, g.k, g.lda, g.ldb, g.ldc, flags, alignments};
 }
@@ -45,7 +45,9 @@ class Product {
  public:
   Product(cublasLtHandle_t handle, const Gemm& g) {
     const cudaDataType inputs = g.inputs == DType::kBf16 ? CUDA_R_16BF : CUDA_R_32F;
-    check_call(cublasLtMatmulDescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F), "operation");
+    const cublasComputeType_t sums =
+        g.tf32 && g.inputs == DType::kReal ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    check_call(cublasLtMatmulDescCreate(&operation_, sums, CUDA_R_32F), "operation");
     set(CUBLASLT_MATMUL_DESC_TRANSA, g.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
     if (g.bias) set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);

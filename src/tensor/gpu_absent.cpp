@@ -22,6 +22,11 @@ void release(int, void*) { fail_here(); }
 void fill(int, void*, int, size_t) { fail_here(); }
 void copy(Device, void*, Device, const void*, size_t) { fail_here(); }
 void synchronize(int) { fail_here(); }
+std::unique_ptr<Download> download(int, const void*, size_t) { fail_here(); }
+void begin_capture(int) { fail_here(); }
+std::shared_ptr<void> end_capture(int) { fail_here(); }
+void abandon_capture(int) {}
+void run_captured(int, void*) { fail_here(); }
 void gemm(int, const Gemm&) { fail_here(); }
 bool has_bf16_products(int) { fail_here(); }
 

@@ -1,7 +1,10 @@
 // CUDA's runtime. A GPU is got ready when it is first used; nothing is when a program that was
 // built with CUDA runs where there is no GPU.
+#include <array>
+#include <cstring>
 #include <deque>
 #include <mutex>
+#include <vector>
 
 #include "tensor/cuda.h"
 #include "tensor/gpu.h"
@@ -14,8 +17,37 @@ using cuda::check_call;
 // The oldest GPUs that the kernels run on: those with bf16 products (Ampere).
 constexpr int kOldestMajor = 8;
 
+// Copies to a GPU go through pinned memory of this size, so that the host need not wait for what
+// the GPU does before them; larger ones are rare.
+constexpr size_t kStaged = size_t{1} << 20;
+
+// Pinned memory, and when the GPU has read or written it.
+struct Stage {
+  void* memory = nullptr;
+  cudaEvent_t done = nullptr;
+};
+
+Stage make_stage(size_t bytes) {
+  Stage stage;
+  check_call(cudaMallocHost(&stage.memory, bytes), "pinned memory cannot be allocated");
+  check_call(cudaEventCreateWithFlags(&stage.done, cudaEventDisableTiming),
+             "an event cannot be made");
+  return stage;
+}
+
+void copy_through(const Stage& stage, void* destination, const void* source, size_t bytes,
+                  cudaStream_t stream) {
+  check_call(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, stream),
+             "memory cannot be copied");
+  check_call(cudaEventRecord(stage.done, stream), "an event cannot be recorded");
+}
+
 struct Gpu {
   cudaStream_t stream = nullptr;
+  bool capturing = false;
+  std::array<Stage, 4> stages;  // taken in turn: four copies may be under way
+  size_t next_stage = 0;
+  std::vector<Stage> downloads;  // of kMostDownloaded bytes, that none uses
   cuda::Properties properties;
   cudaDeviceProp device;
 };
@@ -73,7 +105,40 @@ Gpu& gpu_of(int index) {
   gpu.properties = {gpu.device.multiProcessorCount, gpu.device.sharedMemPerBlock};
   check_call(cudaStreamCreateWithFlags(&gpu.stream, cudaStreamNonBlocking),
              "a stream cannot be made");
+  for (Stage& stage : gpu.stages) stage = make_stage(kStaged);
   return gpu;
+}
+
+void check_not_capturing(int index, const char* what) {
+  check(!gpu_of(index).capturing, "{} while a graph is made", what);
+}
+
+class StagedDownload : public dragoman::gpu::Download {
+ public:
+  StagedDownload(Gpu& gpu, const void* source, size_t bytes) : gpu_(gpu) {
+    if (gpu.downloads.empty()) gpu.downloads.push_back(make_stage(dragoman::gpu::kMostDownloaded));
+    stage_ = gpu.downloads.back();
+    copy_through(stage_, stage_.memory, source, bytes, gpu.stream);
+    gpu.downloads.pop_back();
+  }
+  // The next download into the same memory is behind this one.
+  ~StagedDownload() override { gpu_.downloads.push_back(stage_); }
+  const void* wait() override {
+    check_call(cudaEventSynchronize(stage_.done), "the GPU failed");
+    return stage_.memory;
+  }
+
+ private:
+  Gpu& gpu_;
+  Stage stage_;
+};
+
+void copy_staged(Gpu& gpu, void* destination, const void* source, size_t bytes) {
+  Stage& stage = gpu.stages[gpu.next_stage];
+  gpu.next_stage = (gpu.next_stage + 1) % gpu.stages.size();
+  check_call(cudaEventSynchronize(stage.done), "the GPU failed");  // the last copy from there
+  std::memcpy(stage.memory, source, bytes);
+  copy_through(stage, destination, stage.memory, bytes, gpu.stream);
 }
 
 }  // namespace
@@ -116,7 +181,10 @@ void gpu::copy(Device to, void* destination, Device from, const void* source, si
   // Another GPU's stream does not wait for this one's.
   const bool between_gpus = to.on_gpu() && from.on_gpu() && to != from;
   if (between_gpus) synchronize(to.index);
-  const cudaStream_t stream = cuda::stream_of(from.on_gpu() ? from.index : to.index);
+  Gpu& gpu = gpu_of(from.on_gpu() ? from.index : to.index);
+  check(to == from || !gpu.capturing, "a copy to or from the host while a graph is made");
+  if (!from.on_gpu() && bytes <= kStaged) return copy_staged(gpu, destination, source, bytes);
+  const cudaStream_t stream = gpu.stream;
   check_call(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, stream),
              "memory cannot be copied");
   // From pageable memory of the host the call itself returns when the source has been read.
@@ -126,7 +194,50 @@ void gpu::copy(Device to, void* destination, Device from, const void* source, si
 }
 
 void gpu::synchronize(int index) {
+  check_not_capturing(index, "the GPU was waited for");
   check_call(cudaStreamSynchronize(cuda::stream_of(index)), "the GPU failed");
+}
+
+std::unique_ptr<gpu::Download> gpu::download(int index, const void* source, size_t bytes) {
+  check_not_capturing(index, "a copy to the host");
+  check(bytes <= kMostDownloaded, "{} bytes are too many to download at once", bytes);
+  return std::make_unique<StagedDownload>(gpu_of(index), source, bytes);
+}
+
+void gpu::begin_capture(int index) {
+  check_not_capturing(index, "another was begun");
+  Gpu& gpu = gpu_of(index);
+  // Relaxed: memory may be allocated meanwhile, which is no part of the graph.
+  check_call(cudaStreamBeginCapture(gpu.stream, cudaStreamCaptureModeRelaxed),
+             "a graph cannot be begun");
+  gpu.capturing = true;
+}
+
+std::shared_ptr<void> gpu::end_capture(int index) {
+  Gpu& gpu = gpu_of(index);
+  gpu.capturing = false;
+  cudaGraph_t graph = nullptr;
+  check_call(cudaStreamEndCapture(gpu.stream, &graph), "a graph cannot be ended");
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  check_call(status, "a graph cannot be made");
+  return {executable, [](cudaGraphExec_t made) { cudaGraphExecDestroy(made); }};
+}
+
+void gpu::abandon_capture(int index) {
+  Gpu& gpu = gpu_of(index);
+  if (!gpu.capturing) return;
+  gpu.capturing = false;
+  cudaGraph_t graph = nullptr;
+  cudaStreamEndCapture(gpu.stream, &graph);
+  if (graph) cudaGraphDestroy(graph);
+  cudaGetLastError();  // forgets that the capture ended early
+}
+
+void gpu::run_captured(int index, void* captured) {
+  check_call(cudaGraphLaunch(static_cast<cudaGraphExec_t>(captured), gpu_of(index).stream),
+             "a graph could not be launched");
 }
 
 }  // namespace dragoman

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "core/check.h"
 #include "tensor/gpu.h"
@@ -87,16 +89,35 @@ int lanes() {
   return number;
 }
 
-}  // namespace
-
-void emulate(const std::function<void()>& work) {
-  const Access access(false);
-  Team::run(lanes(), work);
+// What is kept while a graph is made: null at other times.
+using Captured = std::vector<std::function<void()>>;
+std::shared_ptr<Captured>& captured() {
+  static std::shared_ptr<Captured> list;
+  return list;
 }
 
-void emulate_library(const std::function<void()>& work) {
-  const Access access(false);
+// Does `work`, or keeps it.
+void run_or_keep(std::function<void()> work) {
+  if (captured()) return captured()->push_back(std::move(work));
   work();
+}
+
+void check_not_capturing(const char* what) { check(!captured(), "{} while a graph is made", what); }
+
+}  // namespace
+
+void emulate(std::function<void()> work) {
+  run_or_keep([work = std::move(work)] {
+    const Access access(false);
+    Team::run(lanes(), work);
+  });
+}
+
+void emulate_library(std::function<void()> work) {
+  run_or_keep([work = std::move(work)] {
+    const Access access(false);
+    work();
+  });
 }
 
 void* allocate_on_cpu(size_t bytes) { return cpu_region().allocate(bytes); }
@@ -108,13 +129,38 @@ std::string describe(int) { return "emulated GPU"; }
 void* allocate(int, size_t bytes) { return gpu_region().allocate(bytes); }
 void release(int, void*) {}
 void fill(int, void* data, int byte, size_t bytes) {
-  const Access access(false);
-  std::memset(data, byte, bytes);
+  emulate_library([=] { std::memset(data, byte, bytes); });
 }
-void copy(Device, void* destination, Device, const void* source, size_t bytes) {
+void copy(Device to, void* destination, Device from, const void* source, size_t bytes) {
+  if (to != from) check_not_capturing("a copy to or from the host");
+  run_or_keep([=] {
+    const Access access(true);
+    std::memcpy(destination, source, bytes);
+  });
+}
+void synchronize(int) { check_not_capturing("the GPU was waited for"); }
+
+std::unique_ptr<Download> download(int, const void* source, size_t bytes) {
+  struct Done : Download {
+    const void* wait() override { return bytes.data(); }
+    std::vector<char> bytes;
+  };
+  check_not_capturing("a copy to the host");
+  auto done = std::make_unique<Done>();
+  done->bytes.resize(bytes);
   const Access access(true);
-  std::memcpy(destination, source, bytes);
+  std::memcpy(done->bytes.data(), source, bytes);
+  return done;
 }
-void synchronize(int) {}
+
+void begin_capture(int) {
+  check_not_capturing("another was begun");
+  captured() = std::make_shared<Captured>();
+}
+std::shared_ptr<void> end_capture(int) { return std::exchange(captured(), nullptr); }
+void abandon_capture(int) { captured().reset(); }
+void run_captured(int, void* list) {
+  for (const std::function<void()>& work : *static_cast<Captured*>(list)) work();
+}
 
 }  // namespace dragoman::gpu

@@ -1,6 +1,9 @@
 // The launchers of the emulated GPU: the threads of one block do everything.
 #pragma once
 
+#include <memory>
+#include <vector>
+
 #include "tensor/column_sums.h"
 #include "tensor/device.h"
 #include "tensor/gpu_emulated.h"
@@ -13,7 +16,7 @@ namespace detail {
 // f(i) for every i of [0, n), divided among the threads of the block.
 template <class F>
 void divide(int64_t n, F f) {
-  dragoman::gpu::emulate([&] {
+  dragoman::gpu::emulate([=] {
     const F own = f;
     const Team& team = *Team::current();
     for (int64_t i = team.rank(); i < n; i += team.size()) own(i);
@@ -29,7 +32,7 @@ void map(Device, int64_t n, F f) {
 
 template <class F>
 void rows(Device, int64_t rows, int64_t, F f) {
-  dragoman::gpu::emulate([&] {
+  dragoman::gpu::emulate([=] {
     const F own = f;
     for (int64_t row = 0; row < rows; ++row) own(Lane{}, row);
   });
@@ -37,16 +40,16 @@ void rows(Device, int64_t rows, int64_t, F f) {
 
 template <class F>
 void tasks(Device, int64_t count, int64_t scratch, int64_t, F f) {
-  std::vector<real> memory(static_cast<size_t>(scratch));
-  dragoman::gpu::emulate([&] {
+  const auto memory = std::make_shared<std::vector<real>>(static_cast<size_t>(scratch));
+  dragoman::gpu::emulate([=] {
     const F own = f;
-    for (int64_t task = 0; task < count; ++task) own(Lane{}, task, memory.data());
+    for (int64_t task = 0; task < count; ++task) own(Lane{}, task, memory->data());
   });
 }
 
 template <class F>
 void map_random(Device, int64_t n, RandomKey key, F f) {
-  dragoman::gpu::emulate([&] { Lane{}.each_random(key, 0, n, f); });
+  dragoman::gpu::emulate([=] { Lane{}.each_random(key, 0, n, f); });
 }
 
 template <class... F>

@@ -7,12 +7,11 @@ namespace {
 
 // What generic lambdas launch is named: CUDA takes no lambda of a device inside one.
 template <class T>
-struct Zero {
+struct Fill {
   T* to;
-  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { to[i] = {}; }
+  T value;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { to[i] = value; }
 };
-template <class T>
-Zero(T*) -> Zero<T>;
 
 template <class From, class To>
 struct Convert {
@@ -22,6 +21,24 @@ struct Convert {
 };
 template <class From, class To>
 Convert(const From*, To*) -> Convert<From, To>;
+
+template <class T>
+struct TakeRows {
+  const T* in;
+  const int32_t* rows;
+  T* out;
+  int64_t width;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const {
+    out[i] = in[rows[i / width] * width + i % width];
+  }
+};
+
+template <class T>
+void take_rows(const Tensor& from, const Tensor& rows, const Tensor& to) {
+  launch::map(to.device(), to.size(),
+              TakeRows<T>{from.data<T>(), rows.data<int32_t>(), to.data<T>(),
+                          from.size() / from.shape()[0]});
+}
 
 }  // namespace
 
@@ -50,7 +67,10 @@ std::string to_string(const Shape& shape) {
 }
 
 std::string to_string(DType dtype) {
-  return dtype == DType::kInt32 ? "int32" : dtype == DType::kBf16 ? "bf16" : "fp32";
+  return dtype == DType::kInt32    ? "int32"
+         : dtype == DType::kBf16   ? "bf16"
+         : dtype == DType::kDouble ? "fp64"
+                                   : "fp32";
 }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
@@ -110,12 +130,36 @@ void Tensor::copy_from(const Tensor& other) const {
 }
 
 void Tensor::clear() const {
-  const auto zero = [&](auto* to) { launch::map(device(), size_, Zero{to}); };
-  dtype_ == DType::kInt32 ? zero(data<int32_t>()) : visit(*this, zero);
+  const auto zero = [&]<class T>(T* to) { launch::map(device(), size_, Fill<T>{to, T{}}); };
+  if (dtype_ == DType::kInt32) return zero(data<int32_t>());
+  if (dtype_ == dtype_of<double>()) return zero(data<double>());
+  visit(*this, zero);
 }
+
+void Tensor::fill(real value) const { launch::map(device(), size_, Fill<real>{data(), value}); }
 
 Tensor empty_like(const Tensor& tensor) {
   return Tensor::empty(tensor.shape(), tensor.dtype(), tensor.device());
+}
+
+Tensor iota(int64_t n, Device device, int32_t first, int32_t step) {
+  Tensor numbers = Tensor::empty({n}, DType::kInt32, device);
+  const auto out = numbers.data<int32_t>();
+  launch::map(device, n, [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
+    out[i] = first + static_cast<int32_t>(i) * step;
+  });
+  return numbers;
+}
+
+Tensor take_rows(const Tensor& table, const Tensor& rows) {
+  check(table.shape().rank() == 1 || table.shape().rank() == 2,
+        "rows are taken of a vector or a matrix, not of a tensor {}", to_string(table.shape()));
+  const int64_t n = rows.size();
+  Tensor taken = Tensor::empty(table.shape().rank() == 1 ? Shape{n} : Shape{n, table.columns()},
+                               table.dtype(), table.device());
+  table.dtype() == DType::kInt32 ? take_rows<int32_t>(table, rows, taken)
+                                 : take_rows<double>(table, rows, taken);
+  return taken;
 }
 
 void convert(const Tensor& tensor, const Tensor& to) {

@@ -19,22 +19,27 @@
 namespace dragoman {
 
 /// What a tensor holds.
-enum class DType : uint8_t { kReal, kBf16, kInt32 };
+enum class DType : uint8_t { kReal, kBf16, kInt32, kDouble };
 
 template <class T>
 constexpr DType dtype_of() {
-  static_assert(std::is_same_v<T, real> || std::is_same_v<T, Bf16> || std::is_same_v<T, int32_t>);
-  return std::is_same_v<T, real>   ? DType::kReal
-         : std::is_same_v<T, Bf16> ? DType::kBf16
-                                   : DType::kInt32;
+  static_assert(std::is_same_v<T, real> || std::is_same_v<T, Bf16> || std::is_same_v<T, int32_t> ||
+                std::is_same_v<T, double>);
+  return std::is_same_v<T, real>      ? DType::kReal
+         : std::is_same_v<T, Bf16>    ? DType::kBf16
+         : std::is_same_v<T, int32_t> ? DType::kInt32
+                                      : DType::kDouble;
 }
 
-/// "fp32", "bf16" or "int32".
+/// "fp32", "bf16", "int32" or "fp64".
 std::string to_string(DType dtype);
 
 /// Bytes of one element.
 constexpr size_t size_of(DType dtype) {
-  return dtype == DType::kReal ? sizeof(real) : dtype == DType::kBf16 ? sizeof(Bf16) : 4;
+  return dtype == DType::kReal    ? sizeof(real)
+         : dtype == DType::kBf16  ? sizeof(Bf16)
+         : dtype == DType::kInt32 ? sizeof(int32_t)
+                                  : sizeof(double);
 }
 
 /// The extents of a tensor: up to four, outermost first.
@@ -114,6 +119,8 @@ class Tensor {
   void copy_from(const Tensor& other) const;
   /// Sets every element to zero.
   void clear() const;
+  /// Sets every element of a kReal tensor to `value`.
+  void fill(real value) const;
   /// Whether this handle is the only one to its memory.
   bool unique() const { return buffer_.use_count() == 1; }
 
@@ -138,6 +145,12 @@ class Tensor {
 
 /// Unwritten memory of the same shape, type and device.
 Tensor empty_like(const Tensor& tensor);
+
+/// int32 [n]: first, first + step, first + 2 step, ...
+Tensor iota(int64_t n, Device device, int32_t first = 0, int32_t step = 1);
+/// The rows rows[0], rows[1], ... of an int32 or double tensor [n, ...]; `rows` is int32. For real
+/// numbers there is gather_rows.
+Tensor take_rows(const Tensor& table, const Tensor& rows);
 
 /// Calls f with the address of the first element, a real* or a Bf16*.
 template <class F>

@@ -9,7 +9,7 @@ namespace dragoman {
 void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
                          const std::filesystem::path& output) {
   if (checkpoints.empty()) fail_usage("no checkpoint to average was given");
-  const LoadedModel first = load_model(checkpoints.front());
+  const LoadedModel first = load_model(checkpoints.front(), Device{});
   const Parameters& parameters = first.model->parameters();
   const Tensor mean = parameters.values().clone();
   const Tensor next = Tensor::zeros(mean.shape(), DType::kReal, mean.device());
@@ -22,7 +22,7 @@ void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
           reader.path().string(), first.path.string());
     reader.read(reader.model_group(), parameters, next);
     const auto number = static_cast<double>(i);
-    average_update(mean, next, number / (number + 1));
+    average_update(mean, next, static_cast<real>(1 - number / (number + 1)));
   }
   save_checkpoint(output, first.config, first.vocabularies, parameters, {{kParametersGroup, mean}});
 }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/check.h"
@@ -94,15 +95,29 @@ void write_batches(const std::string& path, const std::vector<Batch>& batches) {
 // speed changes as its neighbours work.
 class Ceiling {
  public:
-  explicit Ceiling(DType type)
-      : a_(Tensor::zeros({kRows, kCube}, type)), b_(Tensor::zeros({kRows, kCube}, type)) {}
+  Ceiling(Precision precision, Device device) : precision_(precision), device_(device) {
+    // As large, or as many at once, as keeps the device busy for a while.
+    constexpr int64_t kSmallest = 128, kLargest = 4096;
+    constexpr double kLongEnough = 4e-3;  // seconds
+    double seconds = 0;
+    for (edge_ = kSmallest;; edge_ *= 2) {
+      a_ = Tensor::zeros({2 * edge_, edge_}, precision.products, device);
+      b_ = a_.clone();
+      c_ = Tensor::zeros({2 * edge_, 2 * edge_}, DType::kReal, device);
+      time(edge_, edge_, edge_);  // once for the library to choose how
+      seconds = time(edge_, edge_, edge_);
+      if (edge_ == kLargest || seconds > kLongEnough) break;
+    }
+    at_once_ = std::clamp(static_cast<int>(kLongEnough / seconds), 1, 10);
+  }
 
   void measure() {
-    double best = 0;
+    double best = std::numeric_limits<double>::infinity();
     for (int i = 0; i < 5; ++i) {
-      best = std::max({best, speed(kCube, kCube, kCube), speed(kRows, kRows, kDepth)});
+      best = std::min({best, time(edge_, edge_, edge_), time(2 * edge_, 2 * edge_, edge_ / 4)});
     }
-    speeds_.push_back(best);
+    const auto edge = static_cast<double>(edge_);
+    speeds_.push_back(2e-9 * edge * edge * edge / best);
   }
   double gflops() {
     std::ranges::sort(speeds_);
@@ -110,24 +125,32 @@ class Ceiling {
   }
 
  private:
-  double speed(int64_t m, int64_t n, int64_t k) const {
+  // Seconds of a product.
+  double time(int64_t m, int64_t n, int64_t k) const {
+    synchronize(device_);
     const Clock::time_point begin = Clock::now();
-    gemm(Device{}, {.m = m,
-                    .n = n,
-                    .k = k,
-                    .inputs = a_.dtype(),
-                    .a = a_.address(),
-                    .lda = k,
-                    .b = b_.address(),
-                    .ldb = n,
-                    .c = c_.data(),
-                    .ldc = n});
-    return 2e-9 * static_cast<double>(m * n * k) / seconds_since(begin);
+    for (int i = 0; i < at_once_; ++i) {
+      gemm(device_, {.m = m,
+                     .n = n,
+                     .k = k,
+                     .inputs = precision_.products,
+                     .tf32 = precision_.tf32,
+                     .a = a_.address(),
+                     .lda = k,
+                     .b = b_.address(),
+                     .ldb = n,
+                     .c = c_.data(),
+                     .ldc = n});
+    }
+    synchronize(device_);
+    return seconds_since(begin) / at_once_;
   }
 
-  static constexpr int64_t kCube = 1024, kRows = 2048, kDepth = 256;
-  Tensor a_, b_;
-  Tensor c_ = Tensor::zeros({kRows, kRows});
+  Precision precision_;
+  Device device_;
+  int64_t edge_ = 0;
+  int at_once_ = 1;
+  Tensor a_, b_, c_;
   std::vector<double> speeds_;
 };
 
@@ -152,49 +175,58 @@ std::vector<Batch> random_batches(const Config& config, int64_t steps, int64_t l
 }
 
 BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions& options) {
+  const Device device = find_device(config.training.device, "training.device");
   set_thread_count(config.training.threads);
   const Workload workload = options.length > 0
                                 ? Workload{random_batches(config, options.steps, options.length),
                                            config.vocabulary.size, config.vocabulary.size}
                                 : workload_of_training_text(config, options.steps);
   if (!options.batches.empty()) write_batches(options.batches, workload.batches);
+  Allocator& allocator = Allocator::of(device);
+  allocator.reset_peak();
   Model model(config.model, workload.source_vocabulary, workload.target_vocabulary,
-              static_cast<uint64_t>(config.seed));
+              static_cast<uint64_t>(config.seed), device);
   Updater updater(config, model);
   const Schedule schedule(config.training, config.model.decoder.dim);
-  Ceiling ceiling(updater.products());
   int64_t step = 0;
   int64_t target_tokens = 0, source_tokens = 0;
   const auto run_pass = [&] {
     target_tokens = source_tokens = 0;
+    synchronize(device);
     const Clock::time_point begin = Clock::now();
     for (const Batch& batch : workload.batches) {
       ++step;
-      const Totals totals =
-          updater.update(step, schedule.learning_rate(step, 0), [&] { return batch; }).totals;
-      target_tokens += totals.target_tokens;
-      source_tokens += totals.source_tokens;
+      const Updater::Begun begun =
+          updater.update(step, schedule.learning_rate(step, 0), [&] { return batch; });
+      target_tokens += begun.target_tokens;
+      source_tokens += begun.source_tokens;
     }
+    synchronize(device);
     return seconds_since(begin);
   };
 
-  run_pass();  // makes the primitives, and the memory that is kept
-  std::vector<double> seconds;
+  run_pass();                               // makes the primitives, and the memory that is kept
+  if (model.device().on_gpu()) run_pass();  // makes the graphs: see StepGraphs
   BenchmarkResult result;
-  {
-    const Profile profile;
-    for (int64_t pass = 0; pass < options.passes; ++pass) {
-      ceiling.measure();
-      Profile::skip();
-      seconds.push_back(run_pass());
-    }
+  result.device = device;
+  result.peak_memory_bytes = peak_memory_of_process();
+  result.peak_tensor_bytes = static_cast<int64_t>(allocator.statistics().peak);
+  result.peak_device_bytes = static_cast<int64_t>(allocator.statistics().peak_reserved);
+  Ceiling ceiling(updater.precision(), device);
+  std::vector<double> seconds;
+  for (int64_t pass = 0; pass < options.passes; ++pass) {
     ceiling.measure();
+    seconds.push_back(run_pass());
+  }
+  ceiling.measure();
+  {
+    const Profile profile([device] { synchronize(device); });
+    run_pass();
     result.lines = profile.lines();
   }
-  result.profiled_steps = options.passes * options.steps;
-  double flops = 0;
-  for (const Profile::Line& line : result.lines) flops += line.flops;
-  const double flops_per_pass = flops / static_cast<double>(options.passes);
+  result.profiled_steps = options.steps;
+  double flops_per_pass = 0;
+  for (const Profile::Line& line : result.lines) flops_per_pass += line.flops;
   std::ranges::sort(seconds);
   const double median = seconds[seconds.size() / 2];
   result.target_tokens_per_second = static_cast<double>(target_tokens) / median;
@@ -204,11 +236,9 @@ BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions&
   result.gflops = 1e-9 * flops_per_pass / median;
   result.gflop_per_step = 1e-9 * flops_per_pass / static_cast<double>(options.steps);
   result.ceiling_gflops = ceiling.gflops();
-  result.peak_memory_bytes = peak_memory_of_process();
-  result.peak_tensor_bytes = static_cast<int64_t>(Allocator::of(Device{}).statistics().peak);
   result.parameters = model.parameters().count();
   result.threads = thread_count();
-  result.precision = to_string(updater.products());
+  result.precision = to_string(updater.precision());
   return result;
 }
 

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "core/profile.h"
 #include "data/batch.h"
+#include "tensor/device.h"
 
 namespace dragoman {
 
@@ -25,19 +26,22 @@ struct BenchmarkResult {
   double gflops = 0;              ///< Arithmetic of the matrix products, by all of the time.
   double gflop_per_step = 0;      ///< The mean.
   double ceiling_gflops = 0;      ///< Of large matrix products measured between the passes.
-  int64_t peak_memory_bytes = 0;  ///< Of the process.
-  int64_t peak_tensor_bytes = 0;  ///< Of tensors, all that was in use at one time.
+  Device device;                  ///< What training.device came to.
+  int64_t peak_memory_bytes = 0;  ///< Of the process, on the host.
+  int64_t peak_tensor_bytes = 0;  ///< Of tensors on the device, all in use at one time.
+  int64_t peak_device_bytes = 0;  ///< Of the device for tensors: in use, or kept for reuse.
   int64_t parameters = 0;
   int threads = 0;
   std::string precision;
-  std::vector<Profile::Line> lines;  ///< Where the time of all passes went.
-  int64_t profiled_steps = 0;        ///< Steps of all passes.
+  std::vector<Profile::Line> lines;  ///< Where the time of one more pass went.
+  int64_t profiled_steps = 0;        ///< Its steps.
   double ceiling_fraction() const { return gflops / ceiling_gflops; }
 };
 
 /// Trains on a few batches again and again, without validation, checkpoints or any file but the
-/// prepared corpus, which goes to data.cache (a temporary directory where that is empty). Throws as
-/// training does.
+/// prepared corpus, which goes to data.cache (a temporary directory where that is empty). The last
+/// pass, which is not among those whose speed is told, is profiled: on a GPU that means to wait for
+/// each operation. Throws as training does.
 BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions& options);
 
 /// The batches that benchmark_training measures with `length` > 0: random pieces, as many sentences

@@ -1,6 +1,7 @@
 #include "train/checkpoint.h"
 
 #include <fmt/ranges.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <utility>
@@ -141,6 +142,16 @@ Vocabularies CheckpointReader::vocabularies() const {
 
 hdf5::Shape CheckpointReader::parameter_shape(const std::string& name) const {
   return file_.shape(join(kParametersGroup, name));
+}
+
+uint32_t CheckpointReader::checksum() const {
+  uLong sum = ::crc32(0, nullptr, 0);
+  for (const std::string& name : parameter_names()) {
+    const std::vector<real> values = file_.read<real>(join(kParametersGroup, name));
+    sum =
+        ::crc32_z(sum, reinterpret_cast<const Bytef*>(values.data()), values.size() * sizeof(real));
+  }
+  return static_cast<uint32_t>(sum);
 }
 
 void CheckpointReader::read(const char* group, const Parameters& layout, const Tensor& flat) const {

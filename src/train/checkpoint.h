@@ -74,6 +74,8 @@ class CheckpointReader {
   /// The names of the stored parameters, sorted, and the shape of one.
   std::vector<std::string> parameter_names() const { return file_.list(kParametersGroup); }
   hdf5::Shape parameter_shape(const std::string& name) const;
+  /// The CRC-32 of all parameters, in the order of their names: another one where a bit differs.
+  uint32_t checksum() const;
   /// Fills a flat buffer from `group`. Throws Error, with the name, when the checkpoint's
   /// parameters are not those of `layout`: one too many, one too few or one of another shape.
   void read(const char* group, const Parameters& layout, const Tensor& flat) const;
@@ -97,7 +99,7 @@ struct LoadedModel {
 std::filesystem::path find_checkpoint(const std::filesystem::path& model_path);
 
 /// Loads the model in a run directory or a checkpoint file, with the moving average of its
-/// parameters if it has one. Throws as find_checkpoint and CheckpointReader do.
-LoadedModel load_model(const std::filesystem::path& model_path, Device device = {});
+/// parameters if it has one, onto a device. Throws as find_checkpoint and CheckpointReader do.
+LoadedModel load_model(const std::filesystem::path& model_path, Device device);
 
 }  // namespace dragoman

@@ -72,7 +72,7 @@ std::optional<Validation> Validator::run(int64_t step, const StopRequested& stop
   for (const Batch& batch : batches_) {
     if (stop()) return std::nullopt;
     Tape tape(/*recording=*/false);
-    const CrossEntropy result = model_.loss(tape, batch, label_smoothing_);
+    const CrossEntropy result = model_.loss(tape, model_.load(batch), label_smoothing_);
     const std::vector<real> log_probabilities = result.log_probabilities.to_host();
     loss += result.loss.value().to_host()[0];
     log_probability =

@@ -1,38 +1,40 @@
 #include "train/optimizer.h"
 
 #include <algorithm>
-#include <cmath>
-
-#include "ops/update.h"
 
 namespace dragoman {
 
 Optimizer::Optimizer(const Parameters& parameters, const TrainingConfig& config)
-    : parameters_(parameters), config_(config) {
+    : parameters_(parameters),
+      config_(config),
+      adam_{.beta1 = config.beta1,
+            .beta2 = config.beta2,
+            .epsilon = config.epsilon,
+            .weight_decay = config.optimizer == "adamw" ? config.weight_decay : 0} {
   const Tensor& values = parameters.values();
   mean_ = Tensor::zeros(values.shape(), DType::kReal, values.device());
   variance_ = Tensor::zeros(values.shape(), DType::kReal, values.device());
   if (config.ema_decay > 0) average_ = values.clone();
 }
 
-double Optimizer::update(int64_t step, double learning_rate, int64_t tokens) {
-  const double per_token = 1 / static_cast<double>(tokens);
-  const double norm = std::sqrt(squared_norm(parameters_.gradients())) * per_token;
-  if (!std::isfinite(norm)) return norm;
-  const bool clips = config_.clip_norm > 0 && norm > config_.clip_norm;
+UpdateOrders Optimizer::orders(int64_t step, double learning_rate, int64_t tokens) const {
+  UpdateOrders orders = adam_orders(adam_, step, learning_rate);
+  const auto t = static_cast<double>(step);
+  const double decay = std::min(config_.ema_decay, (1 + t) / (10 + t));
+  orders.average_share = static_cast<real>(1 - decay);
+  orders.clip_norm = config_.clip_norm;
+  orders.gradient_share = 1 / static_cast<double>(tokens);
+  return orders;
+}
+
+void Optimizer::update(const Record<UpdateOrders>& orders, const Record<UpdateResult>& result) {
+  measure_gradients(parameters_.gradients(), orders, result);
   adam_update({parameters_.values(), mean_, variance_, parameters_.low()}, parameters_.gradients(),
-              {.step = step,
-               .learning_rate = learning_rate,
-               .gradient_scale = clips ? per_token * config_.clip_norm / norm : per_token,
-               .beta1 = config_.beta1,
-               .beta2 = config_.beta2,
-               .epsilon = config_.epsilon,
-               .weight_decay = config_.optimizer == "adamw" ? config_.weight_decay : 0});
+              adam_, orders, result);
   if (average_.defined()) {
-    const auto t = static_cast<double>(step);
-    average_update(average_, parameters_.values(), std::min(config_.ema_decay, (1 + t) / (10 + t)));
+    average_update(average_, parameters_.values(), orders.late(&UpdateOrders::average_share),
+                   result.late(&UpdateResult::finite));
   }
-  return norm;
 }
 
 UseAverage::UseAverage(const Parameters& parameters, const Optimizer& optimizer) {

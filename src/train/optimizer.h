@@ -5,6 +5,7 @@
 
 #include "config/config.h"
 #include "nn/parameters.h"
+#include "ops/update.h"
 
 namespace dragoman {
 
@@ -15,10 +16,13 @@ class Optimizer {
   /// The parameters must be allocated and must outlive it.
   Optimizer(const Parameters& parameters, const TrainingConfig& config);
 
-  /// Makes step `step` (from 1) from the gradients of a loss summed over `tokens` tokens; what is
-  /// descended is its mean. Returns the norm of the mean's gradient before clipping. When that is
-  /// not finite, nothing is changed.
-  double update(int64_t step, double learning_rate, int64_t tokens);
+  /// What the device is to be told of step `step` (from 1), whose loss is summed over `tokens`
+  /// tokens; what is descended is its mean.
+  UpdateOrders orders(int64_t step, double learning_rate, int64_t tokens) const;
+
+  /// Makes the step from the gradients. The result gets the norm of the mean's gradient before
+  /// clipping. When that is not finite, nothing is changed.
+  void update(const Record<UpdateOrders>& orders, const Record<UpdateResult>& result);
 
   /// Adam's mean of the gradients and of their squares, laid out as the parameters.
   const Tensor& mean() const { return mean_; }
@@ -30,6 +34,7 @@ class Optimizer {
  private:
   const Parameters& parameters_;
   TrainingConfig config_;
+  AdamOptions adam_;
   Tensor mean_;
   Tensor variance_;
   Tensor average_;

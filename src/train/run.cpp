@@ -59,21 +59,30 @@ void describe_model(const Config& config, const TrainingData& data, const Traine
   log::info("model: {} to {}, {} parameters, {} source and {} target pieces; {}, {} threads",
             config.model.encoder.type, config.model.decoder.type,
             trainer.model().parameters().count(), data.vocabularies.source.size(),
-            data.vocabularies.target.size(), to_string(trainer.products()), thread_count());
-  if (config.training.precision == "auto" && trainer.products() == DType::kReal)
+            data.vocabularies.target.size(), to_string(trainer.precision()), thread_count());
+  if (config.training.precision == "auto" && trainer.precision().products == DType::kReal)
     log::info("precision: fp32, since this processor has no bf16 products (AVX512_BF16 or AMX)");
 }
 
-void report_end(const std::string& reason, const TrainingState& state, RunDirectory& directory) {
+void describe_device(const Config& config, Device device) {
+  const bool in_vain = config.training.device == "auto" && !device.on_gpu();
+  log::info("device: {}{}", describe(device), in_vain ? "; " + why_no_gpu() : "");
+}
+
+void report_end(const std::string& reason, const TrainingState& state, Device device,
+                RunDirectory& directory) {
   const int64_t process = peak_memory_of_process();
-  const auto tensors = static_cast<int64_t>(Allocator::of(Device{}).statistics().peak);
+  const auto tensors = static_cast<int64_t>(Allocator::of(device).statistics().peak);
   log::info("training ended at step {} after {} ({})", state.step, format_duration(state.seconds),
             reason);
-  log::info("peak memory: {} MiB, of which tensors {} MiB", mebibytes(process), mebibytes(tensors));
+  log::info("peak memory: {} MiB, {} {} MiB", mebibytes(process),
+            device.on_gpu() ? "and of tensors on " + to_string(device) : "of which tensors",
+            mebibytes(tensors));
   directory.log({{"type", "end"},
                  {"step", state.step},
                  {"minutes", state.seconds / 60},
                  {"reason", reason},
+                 {"device", to_string(device)},
                  {"peak_bytes", process},
                  {"peak_tensor_bytes", tensors}});
 }
@@ -85,8 +94,8 @@ void report_best(const TrainingState& state, const RunDirectory& directory) {
 }
 
 // Makes the peaks of memory this run's, where the process has trained others before.
-void reset_peaks() {
-  Allocator& allocator = Allocator::of(Device{});
+void reset_peaks(Device device) {
+  Allocator& allocator = Allocator::of(device);
   allocator.release_cached();
   allocator.reset_peak();
   reset_peak_memory_of_process();
@@ -94,9 +103,9 @@ void reset_peaks() {
 
 // Trains to a limit; false when a signal ended it before.
 bool train_to_limit(const Config& config, const TrainingData& data,
-                    std::optional<CheckpointReader> begun, RunDirectory& directory,
+                    std::optional<CheckpointReader> begun, Device device, RunDirectory& directory,
                     const ShowProgress& show_progress) {
-  reset_peaks();
+  reset_peaks(device);
   Trainer trainer(config, data, directory, show_progress);
   if (begun) trainer.resume(*begun);
   begun.reset();  // an open file would keep its space on the disk when it is replaced
@@ -108,15 +117,15 @@ bool train_to_limit(const Config& config, const TrainingData& data,
               directory.last().string(), trainer.state().step);
     return false;
   }
-  report_end(*reason, trainer.state(), directory);
+  report_end(*reason, trainer.state(), device, directory);
   report_best(trainer.state(), directory);
   return true;
 }
 
 // Translates the test corpora with the best model, scores them and keeps both; false when a signal
 // ended it before.
-bool test(const Config& config, const RunDirectory& directory) {
-  const LoadedModel best = load_model(directory.best());
+bool test(const Config& config, Device device, const RunDirectory& directory) {
+  const LoadedModel best = load_model(directory.best(), device);
   const Translator translator(*best.model, best.vocabularies, config.decoding);
   const Signature signature = Bleu().signature(1);
   auto results = nlohmann::ordered_json::array();
@@ -149,6 +158,7 @@ std::vector<std::string> conflicts(const Config& before, const Config& now) {
                                 "data.test",
                                 "training.device",
                                 "training.threads",
+                                "training.on_out_of_memory",
                                 "training.max_epochs",
                                 "training.max_minutes",
                                 "training.stop_patience",
@@ -173,6 +183,7 @@ std::vector<std::string> conflicts(const Config& before, const Config& now) {
 }
 
 bool run_training(const Config& config, const ShowProgress& show_progress) {
+  const Device device = find_device(config.training.device, "training.device");
   RunDirectory directory(config.run_directory());
   std::optional<CheckpointReader> begun = find_begun(config, directory);
   log::open_file(directory.train_log());  // and left open, for an error that ends the program
@@ -190,14 +201,16 @@ bool run_training(const Config& config, const ShowProgress& show_progress) {
               begun ? fmt::format("continuing from step {}", state.step) : "a new run",
               directory.path().string());
   }
+  describe_device(config, device);
   std::optional<TrainingData> data;
   if (!ended) data = prepare(config, directory, begun);
   const StopSignals signals;  // from here on there is something to save
-  if (!ended && !train_to_limit(config, *data, std::move(begun), directory, show_progress)) {
+  if (!ended &&
+      !train_to_limit(config, *data, std::move(begun), device, directory, show_progress)) {
     return false;
   }
   return config.data.test.empty() || std::filesystem::exists(directory.test_scores()) ||
-         test(config, directory);
+         test(config, device, directory);
 }
 
 }  // namespace dragoman

@@ -14,7 +14,7 @@ namespace dragoman {
 /// it after a step, with everything saved; false then. `show_progress` as in Trainer.
 ///
 /// Throws UsageError when the directory holds a run of another configuration, and Error for all
-/// that goes wrong.
+/// that goes wrong, a device that cannot be had among it.
 bool run_training(const Config& config, const ShowProgress& show_progress = {});
 
 /// The settings, in words, in which a run cannot be continued: all in which `now` differs from

@@ -24,7 +24,8 @@ Trainer::Trainer(const Config& config, const TrainingData& data, RunDirectory& d
       data_(data),
       directory_(directory),
       model_(config.model, data.vocabularies.source.size(), data.vocabularies.target.size(),
-             static_cast<uint64_t>(config.seed)),
+             static_cast<uint64_t>(config.seed),
+             find_device(config.training.device, "training.device")),
       updater_(config, model_),
       schedule_(config.training, config.model.decoder.dim),
       validator_(config, data.vocabularies, model_),
@@ -84,7 +85,8 @@ std::optional<std::string> Trainer::train(const StopRequested& stop) {
       return validated && !reason.empty() ? std::optional(reason) : std::nullopt;
     }
     const int64_t done = state_.step - first_step_;
-    if (training.profile && done == kStepsBeforeProfile) profile_.emplace();
+    if (training.profile && done == kStepsBeforeProfile)
+      profile_.emplace([this] { synchronize(model_.device()); });
     step();
     if (done + 1 == kStepsBeforeProfile + kProfiledSteps) finish_profile();
     if (state_.step % training.log_every == 0) log_steps();
@@ -94,8 +96,21 @@ std::optional<std::string> Trainer::train(const StopRequested& stop) {
 
 void Trainer::step() {
   const int64_t step = state_.step + 1;
-  const auto [totals, norm] =
+  Updater::Begun begun =
       updater_.update(step, learning_rate(step), [this] { return next_batch(); });
+  finish_update();  // the one before: a GPU has its next work already
+  begun_.emplace(std::move(begun));
+  if (!model_.device().on_gpu() || config_.training.debug_nan) finish_update();
+  state_.step = step;
+  unsaved_ = true;
+}
+
+// Waits for the last update, looks whether it went well and counts it.
+void Trainer::finish_update() {
+  if (!begun_) return;
+  const int64_t step = begun_->step;
+  const auto [totals, norm] = begun_->finish();
+  begun_.reset();
   check(std::isfinite(totals.loss) && std::isfinite(norm),
         "step {}: the loss is {} and the norm of its gradient {}. The checkpoints are from before: "
         "{} is of step {}. Lower training.learning_rate, or run the same again with --debug-nan to "
@@ -106,8 +121,6 @@ void Trainer::step() {
         "step {}: the operation 'adam_update' produced NaN or infinity in the parameters, with the "
         "learning rate {}",
         step, learning_rate(step));
-  state_.step = step;
-  unsaved_ = true;
   state_.window.add(totals, norm, lap());
 }
 
@@ -121,6 +134,7 @@ Batch Trainer::next_batch() {
 }
 
 void Trainer::validate(const StopRequested& stop) {
+  finish_update();
   std::optional<Validation> validation;
   {
     const UseAverage averaged(model_.parameters(), updater_.optimizer());
@@ -160,6 +174,7 @@ void Trainer::validate(const StopRequested& stop) {
 }
 
 void Trainer::save() {
+  finish_update();
   const bool numbered = config_.training.keep > 0 && state_.step > 0 &&
                         state_.step % config_.training.save_every == 0;
   if (numbered) save_to(directory_.numbered(state_.step));
@@ -181,6 +196,7 @@ void Trainer::save_to(const std::filesystem::path& path) const {
 }
 
 void Trainer::log_steps() {
+  finish_update();
   const double rate = learning_rate(state_.step);
   log::info("step {}  epoch {:.2f}  {}  {} left", state_.step, state_.epochs,
             state_.window.line(rate), format_duration(seconds_left()));

@@ -30,8 +30,9 @@ using ShowProgress =
 /// checkpoint: a run that is killed and continued makes the same steps as one that is not.
 class Trainer {
  public:
-  /// A new run, at step 0. `directory` must outlive the trainer. Without `show_progress` there is a
-  /// progress bar of its own.
+  /// A new run, at step 0, on config.training.device. `directory` must outlive the trainer. Without
+  /// `show_progress` there is a progress bar of its own. Throws Error when the device cannot be
+  /// had.
   Trainer(const Config& config, const TrainingData& data, RunDirectory& directory,
           ShowProgress show_progress = {});
 
@@ -45,13 +46,13 @@ class Trainer {
 
   const TrainingState& state() const { return state_; }
   const Model& model() const { return model_; }
-  /// What matrix products read: see Updater::products.
-  DType products() const { return updater_.products(); }
+  Precision precision() const { return updater_.precision(); }
 
  private:
   using Clock = std::chrono::steady_clock;
 
   void step();
+  void finish_update();
   Batch next_batch();
   void validate(const StopRequested& stop);
   void save();
@@ -74,6 +75,7 @@ class Trainer {
   Validator validator_;
   TrainingState state_;
   std::optional<BatchStream> stream_;
+  std::optional<Updater::Begun> begun_;  // the last update, where a GPU is still at work on it
   int64_t saved_step_ = 0;
   bool unsaved_ = true;
   Clock::time_point lap_begin_;

@@ -1,6 +1,9 @@
 #include "train/updater.h"
 
+#include <utility>
+
 #include "core/check.h"
+#include "core/log.h"
 #include "core/profile.h"
 #include "tensor/gemm.h"
 
@@ -8,61 +11,149 @@ namespace dragoman {
 
 namespace {
 
-DType products_of(const std::string& precision, Device device) {
+// Batches of one update that may be left out before it is clear that none will fit.
+constexpr int kMostSkipped = 100;
+
+Precision precision_of(const std::string& name, Device device) {
   const bool fast = has_bf16_products(device);
-  check(precision != "bf16" || fast,
+  check(name != "bf16" || fast,
         "training.precision: this processor has no bf16 products (AVX512_BF16 or AMX); use fp32, "
         "or auto, which takes the faster of the two");
-  return precision != "fp32" && fast ? DType::kBf16 : DType::kReal;
+  check(name != "tf32" || device.on_gpu(),
+        "training.precision: tf32 is for GPUs, and this run is on the cpu; use fp32, or auto, "
+        "which takes bf16 where the processor has it");
+  const bool low = fast && (name == "bf16" || name == "auto");
+  return {low ? DType::kBf16 : DType::kReal, name == "tf32"};
 }
 
 }  // namespace
 
+std::string to_string(Precision precision) {
+  return precision.tf32 ? "tf32" : to_string(precision.products);
+}
+
 Updater::Updater(const Config& config, Model& model)
     : model_(model),
-      products_(products_of(config.training.precision, model.device())),
+      precision_(precision_of(config.training.precision, model.device())),
       seed_(static_cast<uint64_t>(config.seed)),
       training_(config.training),
-      optimizer_(model.parameters(), config.training) {
+      optimizer_(model.parameters(), config.training),
+      orders_(model.device()),
+      result_(model.device()),
+      rounds_shapes_(model.device().on_gpu() && config.model.encoder.is_transformer() &&
+                     config.model.decoder.is_transformer()),
+      graphs_(model.device()) {
   refresh();
 }
 
 void Updater::refresh() {
-  if (products_ == DType::kBf16) model_.parameters().make_low();
+  if (precision_.products == DType::kBf16) model_.parameters().make_low();
 }
 
-Updater::Update Updater::update(int64_t step, double learning_rate,
-                                const std::function<Batch()>& next_batch) {
-  Update update;
+Updater::Update Updater::Begun::finish() {
+  const UpdateResult found = result.get();
+  return {{.loss = found.loss,
+           .log_probability = found.log_probability,
+           .source_tokens = source_tokens,
+           .target_tokens = target_tokens},
+          found.norm};
+}
+
+Updater::Begun Updater::update(int64_t step, double learning_rate,
+                               const std::function<Batch()>& next_batch) {
   try {
-    update.totals = compute_gradients(step, next_batch);
+    std::vector<Batch> batches = take(next_batch);
+    for (int skipped = 0;; ++skipped) {
+      size_t number = 0;  // of the batch that is worked on
+      try {
+        return attempt(step, learning_rate, batches, number);
+      } catch (const OutOfMemory& error) {
+        check(skipped < kMostSkipped, "{}; {} batches in a row did not fit", error.what(), skipped);
+        graphs_.clear();  // the next attempt can use their memory
+        make_fit(error, batches, number);
+      }
+      if (batches.empty()) batches = take(next_batch);
+    }
   } catch (const Error& error) {
     fail("step {}: {}", step, error.what());
   }
-  update.gradient_norm = optimizer_.update(step, learning_rate, update.totals.target_tokens);
-  Profile::mark("optimizer");
-  return update;
 }
 
-Totals Updater::compute_gradients(int64_t step, const std::function<Batch()>& next_batch) const {
-  Tape tape;
-  tape.set_training(seed_, static_cast<uint32_t>(step));
-  tape.set_products(products_);
-  tape.set_check_finite(training_.debug_nan);
-  model_.parameters().begin_gradients();
-  Totals totals;
-  bool ends_epoch = false;  // an update does not reach into the next epoch
-  for (int i = 0; i < training_.accumulate && !ends_epoch; ++i) {
-    const Batch batch = next_batch();
-    Profile::mark("next batch");
-    const CrossEntropy result =
-        model_.loss(tape, batch, static_cast<real>(training_.label_smoothing));
-    tape.backward(result.loss);
-    totals.add(batch, result);
-    ends_epoch = batch.ends_epoch;
+// Begins the gradients anew, whatever an attempt before has left of them. The last batch changes
+// the parameters, when there is nothing left to allocate.
+Updater::Begun Updater::attempt(int64_t step, double learning_rate,
+                                const std::vector<Batch>& batches, size_t& number) {
+  int64_t source_tokens = 0, target_tokens = 0;
+  for (const Batch& batch : batches) {
+    source_tokens += batch.source.tokens();
+    target_tokens += batch.target_output.tokens();
   }
-  model_.parameters().complete_gradients();
-  return totals;
+  orders_.write(optimizer_.orders(step, learning_rate, target_tokens));
+  uint32_t site = 0;
+  for (number = 0; number < batches.size(); ++number) {
+    site = run_part(batches[number], static_cast<int>(number), number + 1 == batches.size(), site);
+  }
+  return {step, source_tokens, target_tokens, result_.fetch()};
+}
+
+// The batches of an update, which does not reach into the next epoch.
+std::vector<Batch> Updater::take(const std::function<Batch()>& next_batch) const {
+  std::vector<Batch> batches;
+  while (std::ssize(batches) < training_.accumulate &&
+         (batches.empty() || !batches.back().ends_epoch))
+    batches.push_back(next_batch());
+  Profile::mark("next batch");
+  return batches;
+}
+
+uint32_t Updater::run_part(const Batch& batch, int number, bool last, uint32_t site) {
+  if (!rounds_shapes_) return compute(model_.load(batch), number, last, site);
+  const Bucket bucket = rounded_bucket(batch, model_.longest_source(), model_.longest_target());
+  if (!training_.cuda_graphs || training_.debug_nan || Profile::lives())
+    return compute(DeviceBatch(batch, bucket, model_.device()), number, last, site);
+  return graphs_.run({bucket, number, last}, batch, [&](const DeviceBatch& loaded) {
+    return compute(loaded, number, last, site);
+  });
+}
+
+uint32_t Updater::compute(const DeviceBatch& batch, int number, bool last, uint32_t site) {
+  const Parameters& parameters = model_.parameters();
+  Tape tape;
+  tape.set_training(seed_, orders_.late(&UpdateOrders::step), site);
+  tape.set_products(precision_.products, precision_.tf32);
+  tape.set_check_finite(training_.debug_nan);
+  parameters.begin_gradients(/*add=*/number > 0);
+  const CrossEntropy loss = model_.loss(tape, batch, static_cast<real>(training_.label_smoothing));
+  add_loss(loss, number == 0, result_);
+  tape.backward(loss.loss);
+  parameters.complete_gradients();
+  if (last) {
+    optimizer_.update(orders_, result_);
+    Profile::mark("optimizer");
+  }
+  return tape.next_site();
+}
+
+// Takes from the batches what did not fit, as training.on_out_of_memory says.
+void Updater::make_fit(const OutOfMemory& error, std::vector<Batch>& batches, size_t number) const {
+  const auto place = batches.begin() + static_cast<std::ptrdiff_t>(number);
+  const std::string what = fmt::format("{}; the batch has {}", error.what(), size_text(*place));
+  if (training_.on_out_of_memory == "skip") {
+    log::warn("{}; it is left out", what);
+    batches.erase(place);
+    return;
+  }
+  check(training_.on_out_of_memory == "split",
+        "{}: lower training.batch_tokens ({}), or set training.on_out_of_memory to skip or split",
+        what, training_.batch_tokens);
+  check(place->size() > 1,
+        "{}, and one sentence cannot be split: lower data.max_length or the "
+        "model's size",
+        what);
+  log::warn("{}; it is split", what);
+  auto [first, second] = halves(*place);
+  *place = std::move(first);
+  batches.insert(place + 1, std::move(second));
 }
 
 }  // namespace dragoman

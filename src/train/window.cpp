@@ -4,18 +4,8 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 namespace dragoman {
-
-void Totals::add(const Batch& batch, const CrossEntropy& result) {
-  const std::vector<real> log_probabilities = result.log_probabilities.to_host();
-  loss += result.loss.value().to_host()[0];
-  log_probability =
-      std::accumulate(log_probabilities.begin(), log_probabilities.end(), log_probability);
-  source_tokens += batch.source.tokens();
-  target_tokens += batch.target_output.tokens();
-}
 
 void Window::add(const Totals& totals, double gradient_norm, double seconds) {
   loss_ += totals.loss;

@@ -5,9 +5,6 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "data/batch.h"
-#include "ops/ops.h"
-
 namespace dragoman {
 
 /// Sums over the batches of a step.
@@ -16,8 +13,6 @@ struct Totals {
   double log_probability = 0;  ///< Of the target tokens, not smoothed.
   int64_t source_tokens = 0;   ///< `</s>` counted.
   int64_t target_tokens = 0;
-
-  void add(const Batch& batch, const CrossEntropy& result);
 };
 
 /// Sums over some steps. They are part of a run's state, so that the log of a run that is continued

@@ -1,0 +1,84 @@
+"""What every part of the check stands on: the program, the device, the clock, and running commands."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+
+class Failed(Exception):
+    """A check that was made and not passed, or a command that failed."""
+
+
+class Setting:
+    def __init__(self, project, build, device, python, data, work, minutes):
+        self.project, self.build = pathlib.Path(project), pathlib.Path(build)
+        self.device, self.python = device, python
+        self.data = pathlib.Path(data).resolve() if data else None
+        self.work = pathlib.Path(work)
+        bundled = (self.build / "bin").is_dir()
+        self.dragoman = self.build / ("bin/dragoman" if bundled else "dragoman")
+        self.tests = self.build / ("bin" if bundled else "tests")
+        self.deadline = time.monotonic() + 60 * minutes
+        self.part_deadline = self.deadline
+        self.environment = os.environ | {
+            "DRAGOMAN_PROJECT": str(self.project),
+            "DRAGOMAN_PROGRAM": str(self.dragoman),
+            "OMP_WAIT_POLICY": "passive",  # tests run side by side
+        }
+        # For our programs only: PyTorch brings libraries of its own.
+        if libraries := os.environ.get("DRAGOMAN_LIBRARIES"):
+            others = os.environ.get("LD_LIBRARY_PATH")
+            self.environment["LD_LIBRARY_PATH"] = f"{libraries}:{others}" if others else libraries
+
+    @property
+    def on_gpu(self):
+        return self.device != "cpu"
+
+    def begin_part(self, seconds):
+        self.part_deadline = min(self.deadline, time.monotonic() + seconds)
+
+    def seconds_left(self):
+        return self.part_deadline - time.monotonic()
+
+    def run(self, command, limit=600, program=None):
+        """What a command printed on its standard output; Failed with its last words, or out of time."""
+        command = [str(word) for word in command]
+        limit = min(limit, self.seconds_left())
+        if limit < 1:
+            raise Failed("no time was left")
+        name = program or " ".join([pathlib.Path(command[0]).name, *command[1:3]])
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=self.project, env=None if command[0] == self.python else self.environment, start_new_session=True,
+        )
+        try:
+            out, error = process.communicate(timeout=limit)
+        except BaseException as end:  # out of time, or the check itself is ended
+            os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
+            process.wait()
+            if not isinstance(end, subprocess.TimeoutExpired):
+                raise
+            raise Failed(f"{name}: not done after {limit:.0f} s") from None
+        if process.returncode != 0:
+            words = (error.strip() or out.strip() or "it said nothing").splitlines()
+            raise Failed(f"{name}: ended with {process.returncode}: {' / '.join(words[-4:])[-600:]}")
+        return out
+
+    def run_dragoman(self, verb, *arguments, limit=600):
+        """A verb that takes a device, on the one that is checked unless another is given."""
+        device = [] if "--device" in arguments else ["--device", self.device]
+        return self.run([self.dragoman, *verb.split(), *arguments, *device], limit, f"dragoman {verb}")
+
+    def write_config(self, name, config):
+        """A configuration's file: JSON, which is YAML as well."""
+        path = self.work / f"{name}.yaml"
+        path.write_text(json.dumps(config, indent=1))
+        return path
+
+
+def settings(values):
+    """The arguments `--set key=value`."""
+    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]

@@ -1,0 +1,23 @@
+#include "cli/machine_options.h"
+
+#include "tensor/threads.h"
+
+namespace dragoman {
+
+void add_threads_option(CLI::App& verb) {
+  verb.add_option_function<int>(
+          "--threads", [](int threads) { set_thread_count(threads); },
+          "Processor cores used (all if left out)")
+      ->check(CLI::Range(0, 4096))
+      ->type_name("N");
+}
+
+void add_device_option(CLI::App& verb, std::string& device, const std::string& left_out) {
+  verb.add_option("--device", device,
+                  "Where to compute: cpu, cuda (the first GPU), cuda:N, or auto, the first GPU if "
+                  "there is one (if left out, " +
+                      left_out + ")")
+      ->type_name("NAME");
+}
+
+}  // namespace dragoman

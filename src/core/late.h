@@ -1,0 +1,38 @@
+// A value that a kernel is given, or finds in its device's memory when it runs.
+#pragma once
+
+#include "core/real.h"
+
+namespace dragoman {
+
+/// What a launch hands over by value on a CPU. Work that a GPU repeats as it was captured
+/// (tensor/graph.h) must read anew what changes from step to step: there it is an address.
+template <class T>
+class Late {
+ public:
+  Late() = default;
+  DRAGOMAN_HOST_DEVICE Late(const T& value) : value_(value) {}
+  /// What stands at an address in the memory of the GPU that the kernel will run on.
+  static Late at(const T* address) {
+    Late late;
+    late.address_ = address;
+    return late;
+  }
+
+  /// Whether the host knows it.
+  DRAGOMAN_HOST_DEVICE bool known() const {
+#if defined(__CUDA_ARCH__) || defined(DRAGOMAN_EMULATED_GPU)
+    return address_ == nullptr;
+#else
+    return true;  // so that a CPU's loops have no test in them
+#endif
+  }
+  /// The value; on the host only if it is known there.
+  DRAGOMAN_HOST_DEVICE T get() const { return known() ? value_ : *address_; }
+
+ private:
+  T value_{};
+  const T* address_ = nullptr;
+};
+
+}  // namespace dragoman

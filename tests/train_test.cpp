@@ -21,6 +21,7 @@
 #include "train/run_directory.h"
 #include "train/schedule.h"
 #include "train/stop_signals.h"
+#include "train/tensorboard.h"
 #include "train_fixture.h"
 
 namespace dragoman {
@@ -488,6 +489,25 @@ TEST_F(TrainTest, LogsForgetWhatComesAfterTheStepThatIsContinuedFrom) {
               ElementsAre(R"({"type":"train","step":5})", R"({"type":"train","step":10})"));
   EXPECT_THAT(lines_of(run("validation.tsv")),
               ElementsAre(StartsWith("step\t"), StartsWith("5\t"), StartsWith("10\t")));
+}
+
+// TensorBoard -------------------------------------------------------------------------------------
+
+TEST_F(TrainTest, EventFilesAreThoseOfTheTensorboardPackage) {
+  TensorBoard tensorboard(directory_ / ".", 300, [] { return 1700000000.25; });
+  tensorboard.add(
+      {{"type", "train"}, {"step", 400}, {"loss", 2.125}, {"best", true}, {"learning_rate", 3e-4}});
+  std::string sample = "    source       Guten Morgen, Jörg!\n    translation  ";
+  for (int i = 0; i < 20; ++i) sample += "Good morning. ";
+  tensorboard.add_text(400, "validation/sample_1", sample);
+  // Made by scripts/fixtures/make_tensorboard_fixture.py.
+  EXPECT_EQ(contents(tensorboard.path()),
+            contents(DRAGOMAN_SOURCE_DIR "/tests/fixtures/events.out.tfevents"));
+}
+
+TEST_F(TrainTest, SaysWhichEventFileCannotBeWritten) {
+  EXPECT_THAT(error_of([&] { TensorBoard(directory_ / "nowhere", 0); }),
+              AllOf(HasSubstr("nowhere/events.out.tfevents."), HasSubstr("cannot be written")));
 }
 
 // Signals -----------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -157,6 +159,57 @@ TEST_F(TrainerTest, AProfileTellsWhereTheTimeOfSomeStepsGoes) {
     EXPECT_TRUE(operations.contains(operation)) << operation;
   EXPECT_THAT(contents(profiled / "train.log"),
               AllOf(HasSubstr("profile of the 2 steps before step 13"), HasSubstr("GFLOP/s")));
+}
+
+// The event files of a run, in the order of their names; a name holds the time.
+std::vector<std::string> event_files(const std::filesystem::path& run) {
+  std::map<std::string, std::string> files;
+  for (const auto& file : std::filesystem::directory_iterator(run)) {
+    const std::string name = file.path().filename().string();
+    if (name.starts_with("events.out.tfevents.")) files[name] = contents(file.path());
+  }
+  std::vector<std::string> texts;
+  for (const auto& [name, text] : files) texts.push_back(text);
+  return texts;
+}
+
+// The records of an event file: a length of 8 bytes, its checksum, the record and its checksum.
+std::vector<std::string> records(const std::string& file) {
+  std::vector<std::string> records;
+  for (size_t at = 0; at < file.size();) {
+    uint64_t length = 0;
+    std::memcpy(&length, file.data() + at, sizeof(length));
+    records.push_back(file.substr(at + 12, length));
+    at += 12 + length + 4;
+  }
+  return records;
+}
+
+TEST_F(TrainerTest, TensorBoardIsToldWhatTheLogTells) {
+  run_training(config({"training.samples=2"}));
+  EXPECT_THAT(event_files(run(".")), IsEmpty());
+  const std::filesystem::path shown = directory_ / "shown";
+  const auto train_to = [&](int steps) {
+    run_training(
+        config({"training.tensorboard=true", "training.samples=2", "output=" + shown.string(),
+                "training.max_steps=" + std::to_string(steps)}));
+  };
+  train_to(8);
+  // Version and start; steps 3 and 6; after 4 and 8 steps two samples and the scores.
+  const std::vector<std::string> first = records(event_files(shown).at(0));
+  ASSERT_THAT(first, SizeIs(2 + 2 + 2 * 3));
+  EXPECT_THAT(first[2], AllOf(HasSubstr("train/loss"), HasSubstr("train/perplexity"),
+                              HasSubstr("train/learning_rate"), HasSubstr("train/gradient_norm"),
+                              HasSubstr("train/target_tokens_per_second")));
+  EXPECT_THAT(first[3], AllOf(HasSubstr("validation/sample_1"), HasSubstr("source       "),
+                              HasSubstr(lines_of(shown / "validation/step-4.de")[0])));
+  EXPECT_THAT(first[5], AllOf(HasSubstr("validation/loss"), HasSubstr("validation/bleu")));
+  EXPECT_THAT(first[5], Not(HasSubstr("validation/best"))) << "is no number";
+  train_to(12);
+  ASSERT_THAT(event_files(shown), SizeIs(2));
+  const std::vector<std::string> second = records(event_files(shown)[1]);
+  EXPECT_THAT(second[1], HasSubstr(std::string("\x10\x09\x3a", 3))) << "a session from step 9 on";
+  EXPECT_THAT(second, SizeIs(2 + 2 + 3));
 }
 
 TEST_F(TrainerTest, AccumulatedBatchesMakeTheStepOfOneLargeBatch) {

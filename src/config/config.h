@@ -232,6 +232,7 @@ struct TrainingConfig {
   int samples = 3;
   bool cuda_graphs = true;
   bool debug_nan = false;
+  bool tensorboard = false;
   bool profile = false;
 
   template <class Visitor>
@@ -292,6 +293,8 @@ struct TrainingConfig {
     v("cuda_graphs", cuda_graphs,
       "on a GPU, repeat a transformer's steps as graphs; recurrent models have none");
     v("debug_nan", debug_nan, "look for the operation that made a NaN first (slower)");
+    v("tensorboard", tensorboard,
+      "write what the log tells as event files too: tensorboard --logdir shows the run directory");
     v("profile", profile, "tell where the time of some steps goes, and write it as trace.json");
   }
 };

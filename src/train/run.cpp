@@ -167,6 +167,7 @@ std::vector<std::string> conflicts(const Config& before, const Config& now) {
                                 "training.log_every",
                                 "training.keep",
                                 "training.samples",
+                                "training.tensorboard",
                                 "training.debug_nan",
                                 "training.profile"};
   const TrainingConfig& training = now.training;

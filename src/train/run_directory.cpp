@@ -83,13 +83,20 @@ RunDirectory::RunDirectory(const fs::path& path) : path_(path) {
 
 RunDirectory::~RunDirectory() { ::close(lock_); }
 
-void RunDirectory::open_logs(int64_t step) {
+void RunDirectory::open_logs(int64_t step, bool tensorboard) {
   log_ = reopen(path_ / "log.jsonl", "", step, step_of_json);
   validations_ = reopen(path_ / "validation.tsv", kColumns, step, step_of_row);
+  if (tensorboard) tensorboard_.emplace(path_, step);
 }
 
 void RunDirectory::log(const nlohmann::ordered_json& entry) {
   append(log_, path_ / "log.jsonl", entry.dump());
+  // What is told once, at the end, is no curve.
+  if (tensorboard_ && entry.at("type") != "end") tensorboard_->add(entry);
+}
+
+void RunDirectory::log_text(int64_t step, const std::string& tag, const std::string& text) {
+  if (tensorboard_) tensorboard_->add_text(step, tag, text);
 }
 
 void RunDirectory::log_validation(const TrainingState& state, bool best) {

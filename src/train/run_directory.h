@@ -5,6 +5,7 @@
 //     log.jsonl            the same for machines, one object a line
 //     validation.tsv       one line a validation
 //     validation/          its translations: step-<N>.<language>
+//     events.out.tfevents.*  with training.tensorboard: the log for TensorBoard, a file a session
 //     trace.json           with training.profile: where the time of some steps went
 //     last.h5, best.h5     checkpoints; with training.keep also step-<N>.h5
 //     test.json, test/     scores and translations of the test corpora by best.h5
@@ -17,10 +18,12 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "train/state.h"
+#include "train/tensorboard.h"
 
 namespace dragoman {
 
@@ -44,11 +47,15 @@ class RunDirectory {
   std::filesystem::path trace() const { return path_ / "trace.json"; }
   std::filesystem::path test_scores() const { return path_ / "test.json"; }
 
-  /// Opens log.jsonl and validation.tsv for a run at `step`: what they tell of later steps, which a
-  /// killed process made and which will be made again, is taken out.
-  void open_logs(int64_t step);
-  /// Adds a line to log.jsonl. `entry` has a "step".
+  /// Opens log.jsonl and validation.tsv, and an event file if `tensorboard`, for a run at `step`:
+  /// what they tell of later steps, which a killed process made and which will be made again, is
+  /// taken out.
+  void open_logs(int64_t step, bool tensorboard = false);
+  /// Adds a line to log.jsonl and, unless it is of the type "end", its numbers to the event file.
+  /// `entry` has a "step" and a "type".
   void log(const nlohmann::ordered_json& entry);
+  /// Adds a text in Markdown to the event file, if there is one.
+  void log_text(int64_t step, const std::string& tag, const std::string& text);
   /// Adds a line to validation.tsv.
   void log_validation(const TrainingState& state, bool best);
 
@@ -64,6 +71,7 @@ class RunDirectory {
   int lock_ = -1;
   std::ofstream log_;
   std::ofstream validations_;
+  std::optional<TensorBoard> tensorboard_;
 };
 
 }  // namespace dragoman

@@ -1,7 +1,8 @@
 #include "train/trainer.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <array>
 #include <cmath>
 
 #include "core/check.h"
@@ -61,7 +62,7 @@ void Trainer::resume(const CheckpointReader& checkpoint) {
 
 std::optional<std::string> Trainer::train(const StopRequested& stop) {
   const TrainingConfig& training = config_.training;
-  directory_.open_logs(state_.step);
+  directory_.open_logs(state_.step, training.tensorboard);
   lap_begin_ = Clock::now();
   first_step_ = state_.step;
   stream_.emplace(data_.dataset, data_.vocabularies,
@@ -223,13 +224,18 @@ void Trainer::report_progress() {
                  fmt::format("step {}  epoch {:.2f}", state_.step, state_.epochs), seconds_left());
 }
 
-void Trainer::show_samples(const std::vector<std::string>& hypotheses) const {
+void Trainer::show_samples(const std::vector<std::string>& hypotheses) {
   const ParallelText& text = validator_.text();
   const size_t samples = std::min(static_cast<size_t>(config_.training.samples), hypotheses.size());
   for (size_t i = 0; i < samples; ++i) {
     const size_t line = i * hypotheses.size() / samples;  // spread over the corpus, always the same
-    log::info("  source       {}\n  reference    {}\n  translation  {}", text.source[line],
-              text.target[line], hypotheses[line]);
+    const std::array lines = {"source       " + text.source[line],
+                              "reference    " + text.target[line],
+                              "translation  " + hypotheses[line]};
+    log::info("  {}", fmt::join(lines, "\n  "));
+    // In Markdown what is indented by four is shown as it is.
+    directory_.log_text(state_.step, fmt::format("validation/sample_{}", i + 1),
+                        fmt::format("    {}", fmt::join(lines, "\n    ")));
   }
 }
 

@@ -60,7 +60,7 @@ class Trainer {
   void log_steps();
   void finish_profile();
   void report_progress();
-  void show_samples(const std::vector<std::string>& hypotheses) const;
+  void show_samples(const std::vector<std::string>& hypotheses);
   double learning_rate(int64_t step) const;
   double seconds_left() const;
   /// Adds the time since the last call to the run's, and returns it in seconds.

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 
+#include "core/files.h"
 #include "eval/bleu.h"
 #include "report/axis.h"
 #include "report/escape.h"
@@ -29,6 +31,7 @@ using ::testing::IsEmpty;
 using ::testing::Le;
 using ::testing::Not;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 int64_t count_of(const std::string& text, const std::string& part) {
   int64_t count = 0;
@@ -125,6 +128,20 @@ TEST(PlotTest, HasTitleAxesLegendLinesBandsAndMarkers) {
   EXPECT_EQ(count_of(svg, "<title>"), 4);
   EXPECT_THAT(svg, HasSubstr("<title>here</title>"));
   EXPECT_EQ(count_of(svg, "class=\"grid\""), 6);  // 0, 5, 10, 15, 20, 25
+}
+
+TEST(PlotTest, AFileOfItsOwnHasSizeColoursAndGround) {
+  const std::string svg = draw_file(small_plot());
+  EXPECT_THAT(svg, StartsWith("<svg xmlns="));
+  EXPECT_THAT(svg, HasSubstr("width=\"480\" height=\"320\">\n<style>"));
+  EXPECT_THAT(svg, HasSubstr(".s1 { color: #d55e00; }"));
+  EXPECT_THAT(svg, HasSubstr(".plot .title { font-size: 14px; font-weight: 600; fill: #1b1f24; }"));
+  EXPECT_THAT(svg, HasSubstr("fill=\"#ffffff\"/>"));
+  EXPECT_THAT(svg, Not(HasSubstr("var(")));
+  EXPECT_THAT(svg, Not(HasSubstr("light-dark")));
+  // Apart from that it is the plot of the page.
+  const std::string plot = draw(small_plot());
+  EXPECT_THAT(svg, HasSubstr(plot.substr(plot.find("<text class=\"title\""))));
 }
 
 TEST(PlotTest, LinesStayInsideTheFrame) {
@@ -397,7 +414,8 @@ TEST(PageTest, StandsAloneAndEscapesWhatItShows) {
   EXPECT_EQ(data["tests"][0]["scores"][1][7], 100);
 }
 
-TEST(PageTest, OneSystemAndFewSentencesHaveAPageToo) {
+// Five sentences of one system.
+Measurements few_sentences() {
   Measurements m = example();
   m.systems.resize(1);
   m.systems[0].runs.resize(1);
@@ -405,8 +423,24 @@ TEST(PageTest, OneSystemAndFewSentencesHaveAPageToo) {
   m.tests[0].source.resize(5);
   m.tests[0].reference.resize(5);
   m.systems[0].runs[0].outputs[0].hypotheses.resize(5);
-  const std::string page = make_page(score(std::move(m), 1, 50));
+  return m;
+}
+
+TEST(PageTest, OneSystemAndFewSentencesHaveAPageToo) {
+  const std::string page = make_page(score(few_sentences(), 1, 50));
   EXPECT_THAT(page, HasSubstr("too few, or too much alike"));
+}
+
+TEST(PageTest, CurvesOfLengthsAreFilesToo) {
+  const std::string directory = testing::TempDir() + "dragoman-lengths";
+  const std::filesystem::path figure = directory + "/length-test.svg";
+  std::filesystem::remove_all(directory);
+  write_report(score(few_sentences(), 1, 50), directory);
+  EXPECT_FALSE(std::filesystem::exists(figure)) << "there is no curve";
+  const Results results = score(example(), 1, 50);
+  write_report(results, directory);
+  EXPECT_EQ(read_file(figure), draw_file(length_plot(results, 0)));
+  std::filesystem::remove_all(directory);
 }
 
 }  // namespace

@@ -44,8 +44,9 @@ constexpr const char* kFooter =
     "Runs whose configurations differ in their seed only are one system: its numbers are means "
     "with "
     "standard\ndeviations. The output directory gets index.html, results.json, results.csv, "
-    "table.md, table.tex and\ntranslations/, which a second call does not make again. `dragoman "
-    "compare` trains the systems too.";
+    "table.md, table.tex,\nlength-TEST.svg and translations/, which a second call does not make "
+    "again. "
+    "`dragoman compare` trains the systems\ntoo.";
 
 }  // namespace
 

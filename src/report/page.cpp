@@ -198,7 +198,7 @@ std::string make_page(const Results& results) {
   }
   return fill(kPageHtml,
               {{"title", escape_markup(m.title)},
-               {"css", std::string(kPageCss)},
+               {"css", std::string(kPlotCss) + std::string(kPageCss)},
                {"languages", escape_markup(m.source_language + " → " + m.target_language)},
                {"tests", tests},
                {"systems", systems_list(m)},
@@ -223,6 +223,11 @@ void write_report(const Results& results, const std::string& directory) {
   write_atomically(path / "results.csv", to_csv(table));
   write_atomically(path / "table.md", to_markdown(table));
   write_atomically(path / "table.tex", to_latex(table));
+  for (size_t t = 0; t < results.tests.size(); ++t) {
+    if (results.tests[t].lengths.systems.empty()) continue;
+    write_atomically(path / fmt::format("length-{}.svg", results.measured.tests[t].name),
+                     draw_file(length_plot(results, t)));
+  }
 }
 
 }  // namespace dragoman

@@ -7,6 +7,7 @@ namespace dragoman {
 
 extern const std::string_view kPageHtml;
 extern const std::string_view kPageCss;
+extern const std::string_view kPlotCss;
 extern const std::string_view kPageJs;
 
 }  // namespace dragoman

@@ -7,8 +7,10 @@
 #include <cmath>
 #include <limits>
 
+#include "core/check.h"
 #include "report/axis.h"
 #include "report/escape.h"
+#include "report/page_files.h"
 
 namespace dragoman {
 namespace {
@@ -205,6 +207,32 @@ std::string open_svg(double width, double height, const std::string& label) {
       width, height, escape_markup(label));
 }
 
+// What a variable of the page's style sheet is in the light theme.
+std::string_view light_value(std::string_view variable) {
+  const std::string start = fmt::format("--{}: ", variable);
+  const size_t begin = kPageCss.find(start);
+  check(begin != std::string_view::npos, "page.css: has no variable {}", variable);
+  std::string_view value = kPageCss.substr(begin + start.size());
+  constexpr std::string_view kBoth = "light-dark(";
+  if (!value.starts_with(kBoth)) return value.substr(0, value.find(';'));
+  value.remove_prefix(kBoth.size());
+  return value.substr(0, value.find(','));
+}
+
+// A style sheet with the values of its variables: outside of browsers few programs know them.
+std::string in_light(std::string_view css) {
+  constexpr std::string_view kUse = "var(--";
+  std::string text;
+  while (true) {
+    const size_t begin = css.find(kUse);
+    text += css.substr(0, begin);
+    if (begin == std::string_view::npos) return text;
+    css.remove_prefix(begin + kUse.size());
+    text += light_value(css.substr(0, css.find(')')));
+    css.remove_prefix(css.find(')') + 1);
+  }
+}
+
 }  // namespace
 
 std::string draw(const Plot& plot) {
@@ -242,6 +270,15 @@ std::string draw(const Plot& plot) {
                         line(*series, frame));
   }
   return text + "</svg>\n";
+}
+
+std::string draw_file(const Plot& plot) {
+  std::string svg = draw(plot);
+  svg.insert(svg.find('>'), fmt::format(" width=\"{}\" height=\"{}\"", kWidth, kHeight));
+  svg.insert(svg.find('>') + 2, fmt::format("<style>\n{}</style>\n<rect width=\"100%\" "
+                                            "height=\"100%\" fill=\"{}\"/>\n",
+                                            in_light(kPlotCss), light_value("paper")));
+  return svg;
 }
 
 std::string draw_key(size_t style) {

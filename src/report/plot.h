@@ -37,6 +37,9 @@ struct Plot {
 /// The plot as an <svg> element. Series without points are left out; a plot without any says so.
 std::string draw(const Plot& plot);
 
+/// The same as a file that needs no page: on white, in the colours of the light theme.
+std::string draw_file(const Plot& plot);
+
 /// How many styles there are; after them colours come again with other dashes and markers.
 inline constexpr size_t kColours = 8;
 

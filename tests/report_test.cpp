@@ -322,7 +322,10 @@ TEST(ResultsTest, TheFallWithLengthIsMeasured) {
   EXPECT_LT(fixed.change, -20);
   EXPECT_LT(fixed.change_interval.high, -10);
   EXPECT_FALSE(fixed.beyond_baseline.has_value());
-  EXPECT_NEAR(*attention.beyond_baseline, attention.change - fixed.change, 1e-9);
+  EXPECT_NEAR(*fixed.kept, 100 * fixed.long_bleu / fixed.short_bleu, 1e-9);
+  EXPECT_LT(fixed.kept_interval->low, *fixed.kept);
+  EXPECT_GT(fixed.kept_interval->high, *fixed.kept);
+  EXPECT_NEAR(*attention.beyond_baseline, *attention.kept - *fixed.kept, 1e-9);
   EXPECT_GT(attention.beyond_baseline_interval->low, 10);
 }
 

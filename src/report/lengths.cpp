@@ -1,6 +1,7 @@
 #include "report/lengths.h"
 
 #include <algorithm>
+#include <optional>
 #include <sstream>
 
 namespace dragoman {
@@ -48,6 +49,17 @@ std::pair<Lines, LengthBin> lines_between(const std::vector<int64_t>& lengths, i
   return {lines, bin};
 }
 
+// What is left of `before` in `after`, in percent, element by element; nothing where one of them is
+// nothing to begin with.
+std::optional<std::vector<double>> shares(std::vector<double> after,
+                                          const std::vector<double>& before) {
+  for (size_t i = 0; i < after.size(); ++i) {
+    if (before[i] <= 0) return std::nullopt;
+    after[i] *= 100 / before[i];
+  }
+  return after;
+}
+
 // Short sentences against long ones. The groups are larger than the bins, so that what is said of
 // the difference is worth saying.
 void compare_ends(const Scorer& bleu, const std::vector<int64_t>& lengths, size_t baseline,
@@ -60,20 +72,25 @@ void compare_ends(const Scorer& bleu, const std::vector<int64_t>& lengths, size_
       lines_between(lengths, sorted[sorted.size() * 9 / 10], sorted.back());
   result.short_sentences = short_bin;
   result.long_sentences = long_bin;
-  std::vector<std::vector<double>> changes;
+  std::vector<std::optional<std::vector<double>>> kept;
   for (size_t s = 0; s < bleu.systems(); ++s) {
     LengthCurve& curve = result.systems[s];
     curve.short_bleu = bleu.score(s, short_lines);
     curve.long_bleu = bleu.score(s, long_lines);
     curve.change = curve.long_bleu - curve.short_bleu;
-    changes.push_back(minus(bleu.resampled(s, long_lines), bleu.resampled(s, short_lines)));
-    curve.change_interval = middle_95(changes[s]);
+    const std::vector<double> short_samples = bleu.resampled(s, short_lines);
+    const std::vector<double> long_samples = bleu.resampled(s, long_lines);
+    curve.change_interval = middle_95(minus(long_samples, short_samples));
+    kept.push_back(shares(long_samples, short_samples));
+    if (!kept[s]) continue;
+    curve.kept = 100 * curve.long_bleu / curve.short_bleu;
+    curve.kept_interval = middle_95(*kept[s]);
   }
   for (size_t s = 0; s < bleu.systems(); ++s) {
-    if (s == baseline) continue;
+    if (s == baseline || !kept[s] || !kept[baseline]) continue;
     LengthCurve& curve = result.systems[s];
-    curve.beyond_baseline = curve.change - result.systems[baseline].change;
-    curve.beyond_baseline_interval = middle_95(minus(changes[s], changes[baseline]));
+    curve.beyond_baseline = *curve.kept - *result.systems[baseline].kept;
+    curve.beyond_baseline_interval = middle_95(minus(*kept[s], *kept[baseline]));
   }
 }
 

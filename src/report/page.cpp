@@ -26,10 +26,16 @@ std::string signed_number(double value) {
   return fmt::format("{}{:.1f}", value < 0 ? "−" : "+", std::abs(value));
 }
 
-std::string with_interval(double value, const ConfidenceInterval& interval) {
-  return fmt::format("<b>{}</b><br><small>{} to {}</small>", signed_number(value),
-                     signed_number(interval.low), signed_number(interval.high));
+// A cell with a value as `text` writes it.
+template <class Text>
+std::string with_interval(const std::optional<double>& value,
+                          const std::optional<ConfidenceInterval>& interval, Text text) {
+  if (!value) return "<td class=\"word\">–</td>";
+  return fmt::format("<td><b>{}</b><br><small>{} to {}</small></td>", text(*value),
+                     text(interval->low), text(interval->high));
 }
+
+std::string percent(double value) { return fmt::format("{:.0f}%", value); }
 
 std::string words_of(const LengthBin& bin) {
   return fmt::format("{}–{} words<br><small>{} sentences</small>", bin.shortest, bin.longest,
@@ -44,19 +50,18 @@ std::string length_table(const Results& results, size_t test) {
   std::string text = fmt::format(
       "<div class=\"wide\"><table "
       "class=\"results\"><thead><tr><th>system</th><th>{}</th><th>{}</th>"
-      "<th>change</th>{}</tr></thead><tbody>\n",
+      "<th>kept</th>{}</tr></thead><tbody>\n",
       words_of(lengths.short_sentences), words_of(lengths.long_sentences),
-      several ? "<th>change beyond<br>the baseline’s</th>" : "");
+      several ? "<th>kept beyond<br>the baseline</th>" : "");
   for (size_t s = 0; s < m.systems.size(); ++s) {
     const LengthCurve& curve = lengths.systems[s];
-    text += fmt::format("<tr><th scope=\"row\">{}{}</th><td>{:.1f}</td><td>{:.1f}</td><td>{}</td>",
+    text += fmt::format("<tr><th scope=\"row\">{}{}</th><td>{:.1f}</td><td>{:.1f}</td>{}",
                         draw_key(s), escape_markup(m.systems[s].name), curve.short_bleu,
-                        curve.long_bleu, with_interval(curve.change, curve.change_interval));
-    if (curve.beyond_baseline) {
-      text += fmt::format("<td>{}</td>",
-                          with_interval(*curve.beyond_baseline, *curve.beyond_baseline_interval));
-    } else if (several) {
+                        curve.long_bleu, with_interval(curve.kept, curve.kept_interval, percent));
+    if (s == m.baseline && several) {
       text += "<td class=\"word\">baseline</td>";
+    } else if (several) {
+      text += with_interval(curve.beyond_baseline, curve.beyond_baseline_interval, signed_number);
     }
     text += "</tr>\n";
   }

@@ -131,7 +131,11 @@ struct LengthCurve {
   double long_bleu = 0;   ///< On LengthResult::long_sentences.
   double change = 0;      ///< From the short to the long ones.
   ConfidenceInterval change_interval;
-  std::optional<double> beyond_baseline;  ///< How much higher its change is than the baseline's.
+  /// The long ones' share of the short ones' BLEU, in percent: what tells systems apart of which
+  /// one is bad at all lengths. Nothing where there is no BLEU to keep.
+  std::optional<double> kept;
+  std::optional<ConfidenceInterval> kept_interval;
+  std::optional<double> beyond_baseline;  ///< How many points of percent more it keeps.
   std::optional<ConfidenceInterval> beyond_baseline_interval;
 };
 

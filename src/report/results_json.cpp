@@ -91,6 +91,8 @@ Json json_of(const LengthResult& lengths) {
                        {"long_bleu", curve.long_bleu},
                        {"change", curve.change},
                        {"change_interval", json_of(curve.change_interval)},
+                       {"kept", json_of(curve.kept)},
+                       {"kept_interval", json_of(curve.kept_interval)},
                        {"beyond_baseline", json_of(curve.beyond_baseline)},
                        {"beyond_baseline_interval", json_of(curve.beyond_baseline_interval)}});
   }

@@ -48,8 +48,11 @@ void forbid(const Tensor& logits, const Tensor& bans) {
   const int64_t classes = logits.columns(), width = bans.columns();
   const auto v = logits.data();
   const auto ids = bans.data<int32_t>();
-  launch::map(logits.device(), bans.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
-    if (ids[i] >= 0) v[i / width * classes + ids[i]] = -std::numeric_limits<real>::infinity();
+  // A row is one thread's: it may ban a token twice.
+  launch::map(logits.device(), bans.rows(), [=] DRAGOMAN_HOST_DEVICE(int64_t row) {
+    for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+      if (ids[i] >= 0) v[row * classes + ids[i]] = -std::numeric_limits<real>::infinity();
+    }
   });
 }
 

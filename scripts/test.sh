@@ -5,7 +5,8 @@
 #   scripts/test.sh browser       installs Chromium (300 MB) and tests the page of a study in it
 #   scripts/test.sh cuda          builds for GPUs, which needs the CUDA Toolkit, and tests that every
 #                                 operation has kernels and, where there is a GPU, what they compute
-#   scripts/test.sh emulated      tests the operations on a GPU that the processor pretends to be
+#   scripts/test.sh emulated      tests operations, updates, graphs and search on a GPU that the
+#                                 processor pretends to be
 #
 # With CI=true in the environment, warnings are errors.
 # shellcheck source=scripts/common.sh
@@ -22,7 +23,10 @@ case $preset in
     targets=(dragoman op_reference_test)
     tests=(--tests-regex '^(cuda_kernels|op_reference\.[a-z]*)$')
     ;;
-  emulated) targets=(op_reference_test) tests=(--tests-regex '^op_reference\.[a-z]*$') ;;
+  emulated)
+    targets=(op_reference_test tensor_test updater_test step_graphs_test decode_test)
+    tests=(--tests-regex '^(op_reference\.[a-z]*$|(tensor|updater|step_graphs)\.|decode\.Devices)')
+    ;;
 esac
 
 step "Set up"

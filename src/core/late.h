@@ -10,21 +10,21 @@ namespace dragoman {
 template <class T>
 class Late {
  public:
-  Late() = default;
-  DRAGOMAN_HOST_DEVICE Late(const T& value) : value_(value) {}
+  constexpr Late() = default;
+  DRAGOMAN_HOST_DEVICE constexpr Late(const T& value) : value_(value) {}
   /// What stands at an address in the memory of the GPU that the kernel will run on.
-  static Late at(const T* address) {
+  static constexpr Late at(const T* address) {
     Late late;
     late.address_ = address;
     return late;
   }
 
   /// Whether the host knows it.
-  DRAGOMAN_HOST_DEVICE bool known() const {
-#if defined(__CUDA_ARCH__) || defined(DRAGOMAN_EMULATED_GPU)
+  DRAGOMAN_HOST_DEVICE constexpr bool known() const {
+#if defined(DRAGOMAN_CUDA) || defined(DRAGOMAN_EMULATED_GPU)
     return address_ == nullptr;
 #else
-    return true;  // so that a CPU's loops have no test in them
+    return true;  // a build for CPUs alone has no addresses, and no test in its loops
 #endif
   }
   /// The value; on the host only if it is known there.

@@ -60,6 +60,13 @@ DRAGOMAN_HOST_DEVICE inline bool is_off(const Late<int32_t>& wanted) {
   return !wanted.known() && wanted.get() == 0;
 }
 
+#if defined(DRAGOMAN_CUDA) || defined(DRAGOMAN_EMULATED_GPU)
+// The host must not take what it does not know for a 0, which would be "no update": no test but on
+// a GPU would show it.
+constexpr int32_t kSomewhere = 0;
+static_assert(!Late<int32_t>::at(&kSomewhere).known() && Late<int32_t>(1).known());
+#endif
+
 struct Adam {
   real *value, *mean, *variance;
   const real* gradient;

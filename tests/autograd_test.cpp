@@ -206,13 +206,29 @@ TEST(Variable, TakesOverTheMemoryOfAFirstGradient) {
   const real* memory = gradient.data();
   x.add_gradient(std::move(gradient));
   EXPECT_EQ(x.sink()->gradient.data(), memory);
+}
+
+TEST(Variable, CopiesAGradientThatOthersReadBeforeAddingToIt) {
   const Tensor shared = values({10, 20});
-  const Variable y = Variable::leaf(values({1, 2}));
-  y.add_gradient(shared);
-  EXPECT_NE(y.sink()->gradient.data(), shared.data()) << "somebody else still reads it";
+  const Variable x = Variable::leaf(values({1, 2})), y = Variable::leaf(values({1, 2}));
+  for (const Variable& reader : {x, y}) {
+    reader.add_gradient(shared);
+    EXPECT_EQ(reader.sink()->gradient.data(), shared.data()) << "nobody writes to it";
+  }
   y.add_gradient(shared);
   EXPECT_THAT(gradient_of(y), ElementsAre(20, 40));
+  EXPECT_THAT(gradient_of(x), ElementsAre(10, 20));
   EXPECT_THAT(shared.to_host(), ElementsAre(10, 20));
+}
+
+TEST(Variable, AddsToItsOwnPartOfATensorInPlace) {
+  const Tensor whole = values({1, 2, 3, 4}).reshape({2, 2});
+  const Variable x = Variable::leaf(values({1, 2})), y = Variable::leaf(values({1, 2}));
+  x.add_own_part(whole.slice_rows(0, 1));
+  y.add_own_part(whole.slice_rows(1, 2));
+  x.add_gradient(values({10, 20}));
+  EXPECT_THAT(whole.to_host(), ElementsAre(11, 22, 3, 4));
+  EXPECT_THAT(gradient_of(y), ElementsAre(3, 4));
 }
 
 TEST(Variable, RejectsAGradientOfAnotherSize) {

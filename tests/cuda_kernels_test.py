@@ -35,6 +35,7 @@ KERNELS = {
     "concat_columns": [r"rows_kernel<.*copy_columns\(", r"rows_kernel<.*add_columns\("],
     "slice_columns": [r"rows_kernel<.*copy_columns\(", r"rows_kernel<.*add_columns\("],
     "concat_rows": [r"map_kernel<.*Convert<float, float>", r"map_kernel<.*WriteEach<float>"],
+    "split_rows": [r"map_kernel<.*WritePart<float, .*GradientWriter>"],
     "matmul": [PRODUCT],
     "linear": [PRODUCT, BIAS],
     "step_linear": [PRODUCT, BIAS],
@@ -44,6 +45,10 @@ KERNELS = {
     "add_rms_norm": [*ADD_NORM, r"rows_kernel<.*MaskRow<"],
     "attention": [r"tasks_kernel<.*AttentionForward<float>", r"tasks_kernel<.*AttentionStep<float>",
                   r"tasks_kernel<.*AttentionBackward"],
+    "maxout": [r"map_kernel<.*dragoman::maxout\(", r"map_kernel<.*MaxoutBackward<"],
+    "cross_entropy": [PRODUCT, BIAS, r"rows_kernel<.*RowLoss<float>", r"rows_kernel<.*ScaleRow<float>"],
+    "gru_cell": [r"rows_kernel<.*GruForward<float, ", r"rows_kernel<.*GruBackward<float, float>"],
+    "lstm_cell": [r"rows_kernel<.*LstmForward<float, ", r"rows_kernel<.*LstmBackward<float, float>"],
     "additive_attention": [r"tasks_kernel<.*AdditiveForward", r"tasks_kernel<.*AdditiveBackward"],
 }
 

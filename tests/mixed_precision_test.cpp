@@ -141,7 +141,7 @@ TEST(MixedPrecision, ProductsReadTheCopyOfAWeight) {
 
 TEST(MixedPrecision, OperationsThatFeedAProductWriteItsGradientAsBf16) {
   NEEDS_BF16_PRODUCTS();
-  // dropout and cross_entropy stand behind a product; its gradient can also come in parts.
+  // relu and dropout stand behind a product; its gradient can also come in parts.
   const auto gradient = [](DType products, bool two_readers) {
     Tape tape;
     tape.set_training(1, 2);
@@ -160,23 +160,69 @@ TEST(MixedPrecision, OperationsThatFeedAProductWriteItsGradientAsBf16) {
   }
 }
 
-TEST(MixedPrecision, CrossEntropyOfAProduct) {
+// Cells keep what backward needs as bf16, and write their gradients so, where products read them.
+TEST(MixedPrecision, CellsBetweenProducts) {
   NEEDS_BF16_PRODUCTS();
-  const auto gradient = [](DType products, int readers) {
+  const auto gradients = [](DType products, int64_t gates, bool context) {
+    Tape tape;
+    tape.set_products(products);
+    std::vector<Variable> leaves;
+    const auto leaf = [&](const Shape& shape) {
+      leaves.push_back(Variable::leaf(normal_numbers(shape, leaves.size())));
+      return leaves.back();
+    };
+    const Variable x = leaf({2 * kRows, kColumns});
+    const std::vector<Variable> inputs =
+        split_rows(tape, linear(tape, x, leaf({gates * 8, kColumns})), {kRows, kRows});
+    const Variable state = leaf({gates * 8, 8}), from_context = leaf({gates * 8, 8});
+    LstmState now{leaf({kRows, 8}), leaf({kRows, 8})};
+    for (const Variable& input : inputs) {
+      const Variable more = context ? step_linear(tape, now.hidden, from_context) : Variable();
+      const Variable from_state = step_linear(tape, now.hidden, state);
+      if (gates == 3) {
+        now.hidden = gru_cell(tape, input, from_state, now.hidden, more);
+      } else {
+        now = lstm_cell(tape, input, from_state, now.cell, more);
+      }
+      EXPECT_EQ(now.hidden.low().defined(), products == DType::kBf16);
+    }
+    tape.backward(sum(tape, now.hidden));
+    std::vector<std::vector<real>> found;
+    for (const Variable& made : leaves) {
+      if (made.sink()->gradient.defined()) found.push_back(made.sink()->gradient.to_host());
+    }
+    return found;
+  };
+  for (const int64_t gates : {3, 4}) {
+    for (const bool context : {false, true}) {
+      const auto full = gradients(DType::kReal, gates, context),
+                 low = gradients(DType::kBf16, gates, context);
+      ASSERT_EQ(full.size(), low.size());
+      EXPECT_EQ(full.size(), (gates == 3 ? 4u : 5u) + (context ? 1u : 0u));
+      for (size_t i = 0; i < full.size(); ++i) {
+        EXPECT_LT(distance(low[i], full[i]), 0x1p-4) << gates << " gates, leaf " << i;
+        EXPECT_GT(distance(low[i], full[i]), 0) << gates << " gates, leaf " << i;
+      }
+    }
+  }
+}
+
+TEST(MixedPrecision, CrossEntropy) {
+  NEEDS_BF16_PRODUCTS();
+  const auto gradient = [](DType products, real factor) {
     Tape tape;
     tape.set_products(products);
     const Variable x(normal_numbers({kRows, kColumns}, 1));
     const Variable weight = Variable::leaf(normal_numbers({30, kColumns}, 2));
-    const Variable y = linear(tape, x, weight);
     const Tensor targets = Tensor::zeros({kRows}, DType::kInt32);
-    // The second reader's gradient is there before that of cross_entropy, which is made first.
-    const Variable loss = cross_entropy(tape, y, targets, 0.1f).loss;
-    tape.backward(readers == 1 ? loss : add(tape, loss, sum(tape, scale(tape, y, 0.125))));
+    const CrossEntropy result = cross_entropy(tape, x, weight, Variable(Tensor::zeros({30})),
+                                              targets, static_cast<real>(0.1));
+    tape.backward(scale(tape, result.loss, factor));
     return weight.sink()->gradient.to_host();
   };
-  for (const int readers : {1, 2}) {
-    EXPECT_LT(distance(gradient(DType::kBf16, readers), gradient(DType::kReal, readers)), 0x1p-7)
-        << readers;
+  for (const real factor : {1, 3}) {
+    EXPECT_LT(distance(gradient(DType::kBf16, factor), gradient(DType::kReal, factor)), 0x1p-7);
+    EXPECT_GT(distance(gradient(DType::kBf16, factor), gradient(DType::kReal, factor)), 0);
   }
 }
 

@@ -347,7 +347,7 @@ void add_norms(Table& table, const Sizes&, int64_t n, int64_t d) {
   }
 }
 
-void add_probabilities(Table& table, const Sizes& s, int64_t n, int64_t) {
+void add_probabilities(Table& table, const Sizes& s, int64_t n, int64_t d) {
   const int64_t classes = s.classes;
   for (const bool masked : {false, true}) {
     const std::string variant = masked ? "lengths" : "";
@@ -380,14 +380,16 @@ void add_probabilities(Table& table, const Sizes& s, int64_t n, int64_t) {
        {Use{"", 0, all_targets}, Use{"smoothed", 0.1, all_targets},
         Use{"masked", 0.1, some_targets}}) {
     table.row(
-        "cross_entropy", variant, {{n, classes}},
+        "cross_entropy", variant, {{n, d}, {classes, d}, {classes}},
         [=](Tape& t, const Variables& x) {
           const CrossEntropy result =
-              cross_entropy(t, x[0], beside(x, targets), static_cast<real>(smoothing));
+              cross_entropy(t, x[0], x[1], x[2], beside(x, targets), static_cast<real>(smoothing));
           return Variables{result.loss, Variable(result.log_probabilities)};
         },
         [=](const Matrices& x) {
-          const Matrix log_p = log_softmax_rows(x[0]);
+          const Matrix log_p = log_softmax_rows(build(n, classes, [&](int64_t i, int64_t j) {
+            return x[2](0, j) + total(d, [&](int64_t k) { return x[0](i, k) * x[1](j, k); });
+          }));
           const Matrix chosen = build(1, n, [&](int64_t, int64_t i) {
             return targets[i] < 0 ? Number(0) : log_p(i, targets[i]);
           });
@@ -403,34 +405,49 @@ void add_probabilities(Table& table, const Sizes& s, int64_t n, int64_t) {
 }
 
 void add_cells(Table& table, const Sizes&, int64_t n, int64_t d) {
-  table.row(
-      "gru_cell", "", {{n, 3 * d}, {n, 3 * d}, {n, d}},
-      [](Tape& t, const Variables& x) { return gru_cell(t, x[0], x[1], x[2]); },
-      [=](const Matrices& x) {
-        return build(n, d, [&](int64_t i, int64_t j) {
-          const Number r = sigmoid(x[0](i, j) + x[1](i, j));
-          const Number z = sigmoid(x[0](i, d + j) + x[1](i, d + j));
-          const Number c = tanh(x[0](i, 2 * d + j) + r * x[1](i, 2 * d + j));
-          return (1 - z) * c + z * x[2](i, j);
+  for (const bool context : {false, true}) {
+    const std::string variant = context ? "from_context" : "";
+    const auto shapes = [=](int64_t gates) {
+      std::vector<Shape> inputs{{n, gates * d}, {n, gates * d}, {n, d}};
+      if (context) inputs.push_back({n, gates * d});
+      return inputs;
+    };
+    const auto from_input = [=](const Matrices& x, int64_t i, int64_t j) {
+      return context ? x[0](i, j) + x[3](i, j) : x[0](i, j);
+    };
+    table.row(
+        "gru_cell", variant, shapes(3),
+        [=](Tape& t, const Variables& x) {
+          return gru_cell(t, x[0], x[1], x[2], context ? x[3] : Variable());
+        },
+        [=](const Matrices& x) {
+          return build(n, d, [&](int64_t i, int64_t j) {
+            const Number r = sigmoid(from_input(x, i, j) + x[1](i, j));
+            const Number z = sigmoid(from_input(x, i, d + j) + x[1](i, d + j));
+            const Number c = tanh(from_input(x, i, 2 * d + j) + r * x[1](i, 2 * d + j));
+            return (1 - z) * c + z * x[2](i, j);
+          });
         });
-      });
-  table.row(
-      "lstm_cell", "", {{n, 4 * d}, {n, 4 * d}, {n, d}},
-      [](Tape& t, const Variables& x) {
-        const LstmState next = lstm_cell(t, x[0], x[1], x[2]);
-        return Variables{next.hidden, next.cell};
-      },
-      [=](const Matrices& x) {
-        const auto gate = [&](int64_t part, int64_t i, int64_t j) {
-          return x[0](i, part * d + j) + x[1](i, part * d + j);
-        };
-        const Matrix cell = build(n, d, [&](int64_t i, int64_t j) {
-          return sigmoid(gate(1, i, j)) * x[2](i, j) + sigmoid(gate(0, i, j)) * tanh(gate(2, i, j));
+    table.row(
+        "lstm_cell", variant, shapes(4),
+        [=](Tape& t, const Variables& x) {
+          const LstmState next = lstm_cell(t, x[0], x[1], x[2], context ? x[3] : Variable());
+          return Variables{next.hidden, next.cell};
+        },
+        [=](const Matrices& x) {
+          const auto gate = [&](int64_t part, int64_t i, int64_t j) {
+            return from_input(x, i, part * d + j) + x[1](i, part * d + j);
+          };
+          const Matrix cell = build(n, d, [&](int64_t i, int64_t j) {
+            return sigmoid(gate(1, i, j)) * x[2](i, j) +
+                   sigmoid(gate(0, i, j)) * tanh(gate(2, i, j));
+          });
+          const Matrix hidden = build(n, d, [&](int64_t i, int64_t j) {
+            return sigmoid(gate(3, i, j)) * tanh(cell(i, j));
+          });
+          return Matrices{hidden, cell};
         });
-        const Matrix hidden = build(
-            n, d, [&](int64_t i, int64_t j) { return sigmoid(gate(3, i, j)) * tanh(cell(i, j)); });
-        return Matrices{hidden, cell};
-      });
+  }
 }
 
 // The same number of tokens with the first sentence empty.

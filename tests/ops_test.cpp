@@ -150,11 +150,19 @@ const Misfit kMisfits[] = {
      }},
     {"cross_entropy",
      [](Tape& t) {
-       cross_entropy(t, zeros({2, 3}), ids({1}), 0);
+       cross_entropy(t, zeros({2, 4}), zeros({3, 4}), zeros({3}), ids({1}), 0);
      }},
     {"cross_entropy",
      [](Tape& t) {
-       cross_entropy(t, zeros({2, 3}), ids({1, 2}), 1);
+       cross_entropy(t, zeros({2, 4}), zeros({3, 4}), zeros({3}), ids({1, 2}), 1);
+     }},
+    {"cross_entropy",
+     [](Tape& t) {
+       cross_entropy(t, zeros({2, 4}), zeros({3, 5}), zeros({3}), ids({1, 2}), 0);
+     }},
+    {"cross_entropy",
+     [](Tape& t) {
+       cross_entropy(t, zeros({2, 4}), zeros({3, 4}), zeros({2}), ids({1, 2}), 0);
      }},
     {"embedding",
      [](Tape& t) {
@@ -253,7 +261,8 @@ TEST(Softmax, OfHugeNumbersIsFinite) {
   const Variable x = Variable::leaf(Tensor::from(std::vector<real>{1e30f, 0, -1e30f}, {1, 3}));
   EXPECT_THAT(softmax(tape, x).value().to_host(), ElementsAre(1, 0, 0));
   EXPECT_THAT(log_softmax(tape, x).value().to_host(), ElementsAre(0, -1e30f, -2e30f));
-  const CrossEntropy result = cross_entropy(tape, x, ids({1}), 0);
+  const Variable identity(Tensor::from(std::vector<real>{1, 0, 0, 0, 1, 0, 0, 0, 1}, {3, 3}));
+  const CrossEntropy result = cross_entropy(tape, x, identity, zeros({3}), ids({1}), 0);
   EXPECT_THAT(result.loss.value().to_host(), ElementsAre(1e30f));
   tape.backward(result.loss);
   EXPECT_TRUE(all_finite(x.sink()->gradient));
@@ -333,7 +342,8 @@ TEST(NaN, PassesThroughEveryActivation) {
   const Variable x(
       Tensor::from(std::vector<real>{0, std::numeric_limits<real>::quiet_NaN()}, {1, 2}));
   EXPECT_FALSE(all_finite(softmax(tape, x).value()));
-  EXPECT_FALSE(all_finite(cross_entropy(tape, x, ids({0}), 0).loss.value()));
+  const CrossEntropy result = cross_entropy(tape, x, zeros({2, 2}), zeros({2}), ids({0}), 0);
+  EXPECT_FALSE(all_finite(result.loss.value()));
 }
 
 // A batch without a token, as at the last step of a search.

@@ -73,7 +73,8 @@ void Tape::run(Entry& entry) {
   std::vector<Tensor> gradients;
   bool any = false;
   for (const auto& sink : entry.outputs) {
-    // Taken out of the sink, so that the closure holds the only handle and may reuse the memory.
+    // Taken out of the sink: if nobody else reads it, the closure holds the only handle and may
+    // reuse the memory.
     gradients.push_back(sink->written ? std::move(sink->gradient) : Tensor());
     sink->gradient = Tensor();
     any = any || sink->written;

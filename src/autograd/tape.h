@@ -27,6 +27,7 @@ struct Sink {
   Device device;
   Tensor gradient;
   bool written = false;
+  bool shared = false;  ///< Others may read the gradient: it is copied before it is added to.
   /// What the operation that made the variable reads its gradient as: kBf16 where that goes into
   /// matrix products alone. A gradient may be kReal all the same.
   DType preferred = DType::kReal;
@@ -98,11 +99,16 @@ class Variable {
   GradientWriter gradient() const;
   /// For one that adds to some elements: opens the sink with the rest at zero.
   GradientWriter zeroed_gradient() const;
-  /// Adds a whole tensor of the value's size; takes its memory over if it is the first and nobody
-  /// else holds it.
+  /// Adds a whole tensor of the value's size. The first is not copied: others may hold it, but must
+  /// not write to it any more.
   void add_gradient(Tensor gradient) const;
+  /// The same for a part of a larger tensor whose other parts are others' own: if it is the first,
+  /// it may be written to.
+  void add_own_part(Tensor gradient) const;
 
  private:
+  void add(Tensor gradient, bool shared) const;
+
   Tensor value_;
   Tensor low_;
   std::shared_ptr<Sink> sink_;

@@ -38,10 +38,11 @@ struct CountNotFinite {
 
 GradientWriter Variable::gradient() const {
   if (!sink_) return {};
-  if (!sink_->gradient.defined())
-    sink_->gradient = Tensor::empty(sink_->shape, DType::kReal, sink_->device);
-  sink_->gradient = convert(sink_->gradient, DType::kReal);
-  return {sink_->gradient.data(), std::exchange(sink_->written, true)};
+  Tensor& gradient = sink_->gradient;
+  if (!gradient.defined()) gradient = Tensor::empty(sink_->shape, DType::kReal, sink_->device);
+  gradient = convert(gradient, DType::kReal);
+  if (std::exchange(sink_->shared, false) && !gradient.unique()) gradient = gradient.clone();
+  return {gradient.data(), std::exchange(sink_->written, true)};
 }
 
 GradientWriter Variable::zeroed_gradient() const {
@@ -50,13 +51,15 @@ GradientWriter Variable::zeroed_gradient() const {
   return writer ? GradientWriter(writer.data(), true) : writer;
 }
 
-void Variable::add_gradient(Tensor gradient) const {
+void Variable::add(Tensor gradient, bool shared) const {
   if (!sink_) return;
   check(gradient.size() == sink_->shape.size(), "a gradient {} for a value {}",
         to_string(gradient.shape()), to_string(sink_->shape));
-  if (!sink_->written && !sink_->gradient.defined() && gradient.unique()) {
+  const bool readable = gradient.dtype() == DType::kReal || gradient.dtype() == sink_->preferred;
+  if (!sink_->written && !sink_->gradient.defined() && readable) {
     sink_->gradient = gradient.reshape(sink_->shape);
     sink_->written = true;
+    sink_->shared = shared;
     return;
   }
   const GradientWriter to = this->gradient();
@@ -64,6 +67,13 @@ void Variable::add_gradient(Tensor gradient) const {
     launch::map(gradient.device(), gradient.size(), WriteEach{to, from});
   });
 }
+
+void Variable::add_gradient(Tensor gradient) const {
+  const bool shared = !gradient.unique();
+  add(std::move(gradient), shared);
+}
+
+void Variable::add_own_part(Tensor gradient) const { add(std::move(gradient), false); }
 
 bool all_finite(const Tensor& tensor) {
   constexpr int64_t kPiece = 4096;

@@ -84,17 +84,21 @@ Memory Model::encode(Tape& tape, const TokenBatch& source, AttentionMaps* maps) 
   return encoder_->encode(tape, embed(tape, source_embedding_, source.ids), source.packing, maps);
 }
 
+Variable Model::features(Tape& tape, const Memory& memory, const TokenBatch& target_input,
+                         AttentionMaps* maps) const {
+  return decoder_->decode(tape, memory, embed(tape, target_embedding_, target_input.ids),
+                          target_input.packing, maps);
+}
+
 Variable Model::decode(Tape& tape, const Memory& memory, const TokenBatch& target_input,
                        AttentionMaps* maps) const {
-  return logits(tape,
-                decoder_->decode(tape, memory, embed(tape, target_embedding_, target_input.ids),
-                                 target_input.packing, maps));
+  return logits(tape, features(tape, memory, target_input, maps));
 }
 
 CrossEntropy Model::loss(Tape& tape, const DeviceBatch& batch, real label_smoothing) const {
   const Memory memory = encode(tape, batch.source());
-  return cross_entropy(tape, decode(tape, memory, batch.target_input()), batch.targets(),
-                       label_smoothing);
+  return cross_entropy(tape, features(tape, memory, batch.target_input(), nullptr), *output_weight_,
+                       *output_bias_, batch.targets(), label_smoothing);
 }
 
 std::unique_ptr<DecoderState> Model::start(Tape& tape, const Memory& memory) const {

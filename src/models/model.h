@@ -133,6 +133,8 @@ class Model {
 
  private:
   Variable embed(Tape& tape, const Parameter& table, const Tensor& ids) const;
+  Variable features(Tape& tape, const Memory& memory, const TokenBatch& target_input,
+                    AttentionMaps* maps) const;
   Variable logits(Tape& tape, const Variable& features) const;
 
   Parameters parameters_;

@@ -135,21 +135,21 @@ Variable RecurrentDecoder::attend(Tape& tape, const Context& context, const Vari
 
 void RecurrentDecoder::advance(Tape& tape, const Context& context, const Variable& from_embedding,
                                Carried& carried, Tensor* weights) const {
-  Variable inputs = from_embedding;
+  Variable inputs = from_embedding, from_context;
   if (attention_ == Attention::kNone) {
     carried.context = carried.summary;
-    inputs = add(tape, inputs, carried.from_summary);
+    from_context = carried.from_summary;
   }
   if (attention_ == Attention::kAdditive) {
     carried.context = attend(tape, context, carried.top, weights);
-    inputs = add(tape, inputs, from_context_.step(tape, carried.context));
+    from_context = from_context_.step(tape, carried.context);
   }
   if (input_feeding_) inputs = add(tape, inputs, from_readout_.step(tape, carried.readout));
   Variable below;
   for (size_t number = 0; number < cells_.size(); ++number) {
     if (number > 0) inputs = from_below_[number].step(tape, dropout(tape, below, dropout_));
     RecurrentState& state = carried.layers[number];
-    state = cells_[number].step(tape, inputs, state);
+    state = cells_[number].step(tape, inputs, state, number == 0 ? from_context : Variable());
     // The sum is what the layer shows; its own state stays apart.
     below = residual_ && number > 0 ? add(tape, below, state.hidden) : state.hidden;
   }

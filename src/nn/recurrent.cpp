@@ -1,5 +1,7 @@
 #include "nn/recurrent.h"
 
+#include <utility>
+
 namespace dragoman {
 
 RecurrentState first_rows(Tape& tape, const RecurrentState& state, int64_t n) {
@@ -28,15 +30,17 @@ RecurrentState RecurrentCell::zero_state(int64_t n, Device device) const {
 }
 
 RecurrentState RecurrentCell::step(Tape& tape, const Variable& from_input,
-                                   const RecurrentState& state) const {
-  Variable inputs = from_input;
+                                   const RecurrentState& state,
+                                   const Variable& from_context) const {
+  Variable inputs = from_input, context = from_context;
   Variable recurrent = from_state_.step(tape, state.hidden);
   if (layer_norm_) {
+    if (context.defined()) inputs = add(tape, inputs, std::exchange(context, {}));
     inputs = input_norm_(tape, inputs);
     recurrent = state_norm_(tape, recurrent);
   }
-  if (kind_ == Kind::kGru) return {gru_cell(tape, inputs, recurrent, state.hidden), {}};
-  const LstmState next = lstm_cell(tape, inputs, recurrent, state.cell);
+  if (kind_ == Kind::kGru) return {gru_cell(tape, inputs, recurrent, state.hidden, context), {}};
+  const LstmState next = lstm_cell(tape, inputs, recurrent, state.cell, context);
   return {next.hidden, next.cell};
 }
 

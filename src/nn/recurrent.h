@@ -38,7 +38,9 @@ class RecurrentCell {
     return Linear(scope, in, gate_width(), bias, gates());
   }
   RecurrentState zero_state(int64_t n, Device device) const;
-  RecurrentState step(Tape& tape, const Variable& from_input, const RecurrentState& state) const;
+  /// `from_context`, if defined, is another part of the sum from the input.
+  RecurrentState step(Tape& tape, const Variable& from_input, const RecurrentState& state,
+                      const Variable& from_context = {}) const;
 
  private:
   Kind kind_ = Kind::kGru;

@@ -27,6 +27,14 @@ inline void check_ids(std::string_view operation, std::string_view what, const T
         operation, what, size, to_string(ids.shape()));
 }
 
+/// How to write a gradient that goes to all of these alike; those that want none do not matter.
+inline DType preferred_by_all(std::initializer_list<Variable> variables) {
+  for (const Variable& x : variables) {
+    if (x.needs_gradient() && x.sink()->preferred != DType::kBf16) return DType::kReal;
+  }
+  return DType::kBf16;
+}
+
 /// From a random word to the factor that an element is multiplied by.
 class Dropout {
  public:

@@ -138,6 +138,17 @@ Variable gated(Tape& tape, std::string_view name, const Variable& x, const Finis
   });
 }
 
+template <class W>
+struct MaxoutBackward {
+  const real *in, *d;
+  W dx;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const {
+    const bool first = in[2 * i] >= in[2 * i + 1];
+    dx(2 * i, first ? d[i] : real{0});
+    dx(2 * i + 1, first ? real{0} : d[i]);
+  }
+};
+
 // The gradient of dropout.
 template <class W>
 struct Scaled {
@@ -158,11 +169,13 @@ Variable add(Tape& tape, const Variable& a, const Variable& b) {
     launch::map(y.device(), y.size(),
                 [=] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = p[i] + q[i]; });
   }
-  return tape.record("add", y, {a, b}, [=](Tensor& dy) {
-    a.add_gradient(b.needs_gradient() ? dy : std::move(dy));
-    // Whoever comes last may take dy's memory; the first copied it, since two held it.
-    if (b.needs_gradient()) b.add_gradient(std::move(dy));
-  });
+  const Variable result =
+      tape.record("add", y, {a, b}, [a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
+        if (a.needs_gradient() && b.needs_gradient()) a.add_gradient(dy);
+        (b.needs_gradient() ? b : a).add_gradient(std::move(dy));
+      });
+  if (result.needs_gradient()) result.sink()->preferred = preferred_by_all({a, b});
+  return result;
 }
 
 Variable subtract(Tape& tape, const Variable& a, const Variable& b) {
@@ -309,13 +322,8 @@ Variable maxout(Tape& tape, const Variable& x) {
     });
   }
   return tape.record("maxout", y, {x}, [=](Tensor& dy) {
-    const GradientWriter dx = x.gradient();
-    const auto in = x.data();
-    const auto d = dy.data();
-    launch::map(dy.device(), dy.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
-      const bool first = in[2 * i] >= in[2 * i + 1];
-      dx(2 * i, first ? d[i] : 0);
-      dx(2 * i + 1, first ? 0 : d[i]);
+    write_gradient(x, [&]<class W>(W dx) {
+      launch::map(dy.device(), dy.size(), MaxoutBackward<W>{x.data(), dy.data(), dx});
     });
   });
 }

@@ -1,105 +1,134 @@
-// The loss over the vocabulary. It is the widest matrix of a step (2000 tokens x 8000 pieces are
-// 64 MB), so it is read once forward, where only the logarithm of each row's total is kept, and
-// once backward, where the gradient overwrites it.
+// The loss over the vocabulary. Its logits are the widest matrix of a step: 2000 tokens x 8000
+// pieces are 64 MB, which took longer to write and to read again than to compute. Hence the output
+// layer is part of the operation: it is computed for a few tokens at a time, whose logits stay in
+// the cache and become their gradient there. What is kept is that gradient, as products read it.
+#include <algorithm>
 #include <cmath>
 
 #include "core/math.h"
 #include "ops/checks.h"
 #include "ops/ops.h"
+#include "ops/products.h"
 #include "tensor/launch.h"
 
 namespace dragoman {
 namespace {
 
-// The gradient of a row of logits, which may take their place.
+// Tokens at a time: with packed weights, and where each product would have to pack them again or a
+// GPU wants more to do.
+constexpr int64_t kFewTokens = 64;
+constexpr int64_t kManyTokens = 2048;
+
+// The loss of a row of logits, and their gradient if `gradient` is not null. The logits are lost.
 template <class T>
-struct LossGradient {
-  const real* logits;
+struct RowLoss {
+  real* logits;
   const int32_t* targets;
-  const real* log_totals;
-  const real* d_loss;
-  T* out;
+  real *losses, *log_probabilities;
+  T* gradient;  // may be in the logits' place
   int64_t classes;
   real uniform, smoothing;
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    const real* v = logits + row * classes;
-    T* to = out + row * classes;
+    real* v = logits + row * classes;
+    T* to = gradient ? gradient + row * classes : nullptr;
     const int64_t target = targets[row];
     if (target < 0) {
-      lane.each(classes, [=](int64_t c) { to[c] = real{0}; });
+      lane.once([=, *this] { losses[row] = log_probabilities[row] = 0; });
+      if (to) lane.each(classes, [=](int64_t c) { to[c] = real{0}; });
       return;
     }
-    const real log_total = log_totals[row], factor = d_loss[0], spread = uniform;
-    const real at_target = factor * (exp_of(v[target] - log_total) - spread - (1 - smoothing));
-    lane.each(classes, [=](int64_t c) { to[c] = factor * (exp_of(v[c] - log_total) - spread); });
-    lane.once([=] { to[target] = at_target; });
+    const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
+    const real total = lane.sum(classes, [=](int64_t c) { return v[c]; });
+    const real at_target = v[target];
+    lane.each(classes, [=](int64_t c) { v[c] = exp_of(v[c] - most); });
+    const real exponentials = lane.sum(classes, [=](int64_t c) { return v[c]; });
+    const real log_total = most + std::log(exponentials);
+    lane.once([=, *this] {
+      log_probabilities[row] = at_target - log_total;
+      losses[row] = -(1 - smoothing) * log_probabilities[row] +
+                    uniform * (static_cast<real>(classes) * log_total - total);
+    });
+    if (!to) return;
+    const real share = 1 / exponentials, spread = uniform;
+    const real hit = v[target] * share - spread - (1 - smoothing);
+    lane.each(classes, [=](int64_t c) { to[c] = v[c] * share - spread; });
+    lane.once([=] { to[target] = hit; });
   }
 };
 
+// A row times a factor, which is nearly always one: the loss is what is differentiated.
+template <class T>
+struct ScaleRow {
+  T* rows;
+  const real* factor;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const real by = factor[0];
+    if (by == 1) return;
+    T* x = rows + row * columns;
+    lane.each(columns, [=](int64_t c) { x[c] = by * x[c]; });
+  }
+};
+
+Tensor sum_of(const Tensor& losses) {
+  const Tensor loss = Tensor::empty({1}, DType::kReal, losses.device());
+  const int64_t n = losses.size();
+  const auto in = losses.data();
+  const auto out = loss.data();
+  launch::rows(losses.device(), 1, n, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t) {
+    const real total = lane.sum(n, [=](int64_t row) { return in[row]; });
+    lane.once([=] { out[0] = total; });
+  });
+  return loss;
+}
+
 }  // namespace
 
-CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, real smoothing) {
+CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight,
+                           const Variable& bias, const Tensor& targets, real smoothing) {
   check(smoothing >= 0 && smoothing < 1, "cross_entropy: the smoothing {} is not in [0, 1)",
         smoothing);
-  const int64_t n = logits.rows(), classes = logits.columns();
+  check_columns("cross_entropy", "the weight", weight, x.columns());
+  check_columns("cross_entropy", "the bias", bias, weight.rows());
+  const int64_t n = x.rows(), classes = weight.rows();
   check_ids("cross_entropy", "the targets", targets, n);
-  const Device device = logits.value().device();
+  const Device device = x.value().device();
+  const Tensor left = operand(tape, x), right = operand(tape, weight);
+  const Tensor packed_right = packed(right, true);
+  const int64_t most = std::min(n, packed_right.defined() ? kFewTokens : kManyTokens);
+  const bool differentiable =
+      tape.recording() && (x.needs_gradient() || weight.needs_gradient() || bias.needs_gradient());
+  const Tensor gradient =
+      differentiable ? Tensor::empty({n, classes}, tape.products(), device) : Tensor();
+  const bool in_place = differentiable && gradient.dtype() == DType::kReal;
+  const Tensor scratch = in_place ? Tensor() : Tensor::empty({most, classes}, DType::kReal, device);
+  const Tensor losses = Tensor::empty({n}, DType::kReal, device), chosen = empty_like(losses);
   const real uniform = smoothing / static_cast<real>(classes);
-  Tensor log_totals = Tensor::empty({n}, DType::kReal, device);
-  Tensor log_probabilities = Tensor::empty({n}, DType::kReal, device);
-  Tensor losses = Tensor::empty({n}, DType::kReal, device);
-  {
-    const auto in = logits.data();
-    const auto ids = targets.data<int32_t>();
-    const auto saved = log_totals.data();
-    const auto chosen = log_probabilities.data();
-    const auto out = losses.data();
-    launch::rows(device, n, classes, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-      const real* v = in + row * classes;
-      const int64_t target = ids[row];
-      if (target < 0) {
-        lane.once([=] { saved[row] = chosen[row] = out[row] = 0; });
-        return;
-      }
-      const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
-      const real log_total =
-          most + std::log(lane.sum(classes, [=](int64_t c) { return exp_of(v[c] - most); }));
-      const real total = lane.sum(classes, [=](int64_t c) { return v[c]; });
-      lane.once([=] {
-        saved[row] = log_total;
-        chosen[row] = v[target] - log_total;
-        out[row] = -(1 - smoothing) * chosen[row] +
-                   uniform * (static_cast<real>(classes) * log_total - total);
-      });
-    });
+  for (int64_t begin = 0; begin < n; begin += most) {
+    const int64_t end = std::min(n, begin + most);
+    const Tensor logits =
+        in_place ? gradient.slice_rows(begin, end) : scratch.slice_rows(0, end - begin);
+    product(tape.tf32(), left.slice_rows(begin, end), false, right, true, logits.data(), false,
+            bias.data(), packed_right);
+    const auto run = [&]<class T>(T* to) {
+      launch::rows(device, end - begin, classes,
+                   RowLoss<T>{logits.data(), targets.data<int32_t>() + begin, losses.data() + begin,
+                              chosen.data() + begin, to, classes, uniform, smoothing});
+    };
+    differentiable ? visit(gradient.slice_rows(begin, end), run) : run(static_cast<real*>(nullptr));
   }
-  Tensor loss = Tensor::empty({1}, DType::kReal, device);
-  {
-    const auto in = losses.data();
-    const auto out = loss.data();
-    launch::rows(device, 1, n, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t) {
-      const real total = lane.sum(n, [=](int64_t row) { return in[row]; });
-      lane.once([=] { out[0] = total; });
-    });
-  }
-  Variable result = tape.record("cross_entropy", loss, {logits}, [=](Tensor& d_loss) {
-    Sink& sink = *logits.sink();
-    const bool in_place = sink.preferred == DType::kReal;
-    Tensor gradient = in_place ? logits.value() : Tensor::empty(sink.shape, sink.preferred, device);
-    visit(gradient, [&]<class T>(T* to) {
-      launch::rows(device, n, classes,
-                   LossGradient<T>{logits.data(), targets.data<int32_t>(), log_totals.data(),
-                                   d_loss.data(), to, classes, uniform, smoothing});
-    });
-    if (sink.written) {
-      logits.add_gradient(gradient);
-    } else {
-      sink.gradient = gradient;
-      sink.written = true;
-    }
-  });
-  return {result, log_probabilities};
+  Variable loss =
+      tape.record("cross_entropy", sum_of(losses), {x, weight, bias},
+                  [=, x = x.gradient_only(), weight = weight.gradient_only(),
+                   bias = bias.gradient_only(), tf32 = tape.tf32()](Tensor& d_loss) {
+                    visit(gradient, [&]<class T>(T* rows) {
+                      launch::rows(device, n, classes, ScaleRow<T>{rows, d_loss.data(), classes});
+                    });
+                    product_gradients(tf32, convert_and_sum(gradient, gradient.dtype(), bias), x,
+                                      left, false, weight, right, true);
+                  });
+  return {loss, chosen};
 }
 
 }  // namespace dragoman

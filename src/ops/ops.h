@@ -126,11 +126,13 @@ struct CrossEntropy {
   Variable loss;             ///< [1]: the smoothed loss summed over the rows, in nats.
   Tensor log_probabilities;  ///< [n]: log p(target), not smoothed, for perplexity and scores.
 };
-/// Cross-entropy of the softmax of logits [n, classes] against targets int32 [n], with the target
-/// distribution (1 - smoothing) one-hot + smoothing uniform over all classes (Szegedy et al. 2016).
-/// A row whose target is -1 is masked: its loss, gradient and log-probability are zero.
-/// Consumes the logits: their memory becomes their gradient, and no probability is ever stored.
-CrossEntropy cross_entropy(Tape& tape, Variable logits, const Tensor& targets, real smoothing);
+/// Cross-entropy of the softmax of the logits x weight^T + bias, as `linear` makes them, against
+/// targets int32 [n], with the target distribution (1 - smoothing) one-hot + smoothing uniform over
+/// all classes (Szegedy et al. 2016): x [n, d], weight [classes, d], bias [classes]. A row whose
+/// target is -1 is masked: its loss, gradient and log-probability are zero. Neither logits nor
+/// probabilities are ever stored.
+CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight,
+                           const Variable& bias, const Tensor& targets, real smoothing);
 
 // Embedding (embedding.cpp) -----------------------------------------------------------------------
 
@@ -195,9 +197,10 @@ Variable additive_attention(Tape& tape, const Variable& query, const Variable& k
 /// One step of a GRU (Cho et al. 2014), with the reset gate applied after the product, which lets
 /// one product serve all three gates: r = sigmoid(x_r + h_r), z = sigmoid(x_z + h_z),
 /// c = tanh(x_c + r h_c), h' = (1 - z) c + z h. from_input and from_state are [n, 3d], the parts
-/// r, z, c side by side, biases included; state [n, d] -> [n, d].
+/// r, z, c side by side, biases included; state [n, d] -> [n, d]. from_context, if defined, is
+/// added to from_input.
 Variable gru_cell(Tape& tape, const Variable& from_input, const Variable& from_state,
-                  const Variable& state);
+                  const Variable& state, const Variable& from_context = {});
 
 struct LstmState {
   Variable hidden;  ///< [n, d]
@@ -205,8 +208,8 @@ struct LstmState {
 };
 /// One step of an LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000):
 /// i, f, o = sigmoid, g = tanh of from_input + from_state, both [n, 4d] with the parts i, f, g, o
-/// side by side; c' = f c + i g, h' = o tanh(c').
+/// side by side; c' = f c + i g, h' = o tanh(c'). from_context, if defined, is added to from_input.
 LstmState lstm_cell(Tape& tape, const Variable& from_input, const Variable& from_state,
-                    const Variable& cell);
+                    const Variable& cell, const Variable& from_context = {});
 
 }  // namespace dragoman

@@ -36,6 +36,15 @@ void add_columns(const Tensor& from, int64_t from_begin, const GradientWriter& t
   }
 }
 
+// to[offset + i] = from[i], for a gradient.
+template <class T, class W>
+struct WritePart {
+  const T* from;
+  W to;
+  int64_t offset;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { to(offset + i, from[i]); }
+};
+
 }  // namespace
 
 Variable concat_columns(Tape& tape, const std::vector<Variable>& parts) {
@@ -87,9 +96,11 @@ Variable concat_rows(Tape& tape, const std::vector<Variable>& parts) {
     begin += part.rows();
   }
   return tape.record("concat_rows", {y}, parts, [parts](std::span<Tensor> dy) {
+    const bool own = dy[0].unique();
     int64_t first = 0;
     for (const Variable& part : parts) {
-      part.add_gradient(dy[0].slice_rows(first, first + part.rows()));
+      const Tensor mine = dy[0].slice_rows(first, first + part.rows());
+      own ? part.add_own_part(mine) : part.add_gradient(mine);
       first += part.rows();
     }
   })[0];
@@ -98,13 +109,15 @@ Variable concat_rows(Tape& tape, const std::vector<Variable>& parts) {
 Variable slice_rows(Tape& tape, const Variable& x, int64_t begin, int64_t end) {
   check(begin >= 0 && begin <= end && end <= x.rows(),
         "slice_rows: the rows {} to {} are not in {}", begin, end, to_string(x.shape()));
-  return tape.record("slice_rows", x.value().slice_rows(begin, end), {x}, [=](Tensor& dy) {
-    const GradientWriter dx = x.zeroed_gradient();
-    const auto d = dy.data();
-    const auto offset = begin * x.columns();
-    launch::map(dy.device(), dy.size(),
-                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(offset + i, d[i]); });
-  });
+  const Variable y =
+      tape.record("slice_rows", x.value().slice_rows(begin, end), {x}, [=](Tensor& dy) {
+        const GradientWriter dx = x.zeroed_gradient();
+        const auto d = dy.data();
+        const auto offset = begin * x.columns();
+        launch::map(dy.device(), dy.size(),
+                    [=] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(offset + i, d[i]); });
+      });
+  return x.low().defined() ? y.with_low(x.low().slice_rows(begin, end)) : y;
 }
 
 std::vector<Variable> split_rows(Tape& tape, const Variable& x, const std::vector<int64_t>& sizes) {
@@ -116,18 +129,26 @@ std::vector<Variable> split_rows(Tape& tape, const Variable& x, const std::vecto
     parts.push_back(x.value().slice_rows(begin, begin + size));
     begin += size;
   }
-  return tape.record("split_rows", std::move(parts), {x}, [=](std::span<Tensor> dy) {
-    const GradientWriter dx = x.gradient();
-    int64_t first = 0;
-    for (size_t part = 0; part < sizes.size(); ++part) {
-      const int64_t offset = first * x.columns(), count = sizes[part] * x.columns();
-      const real* from = dy[part].defined() ? dy[part].data() : nullptr;
-      launch::map(x.value().device(), count, [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
-        dx(offset + i, from ? from[i] : real{0});
+  std::vector<Variable> made =
+      tape.record("split_rows", std::move(parts), {x}, [=](std::span<Tensor> dy) {
+        write_gradient(x, [&]<class W>(W dx) {
+          int64_t first = 0;
+          for (size_t part = 0; part < sizes.size(); ++part) {
+            const int64_t offset = first * x.columns(), count = sizes[part] * x.columns();
+            const Tensor from = dy[part].defined()
+                                    ? dy[part]
+                                    : Tensor::zeros({count}, DType::kReal, x.value().device());
+            visit(from, [&]<class T>(const T* d) {
+              launch::map(from.device(), count, WritePart<T, W>{d, dx, offset});
+            });
+            first += sizes[part];
+          }
+        });
       });
-      first += sizes[part];
-    }
-  });
+  for (const Variable& part : made) {
+    if (part.needs_gradient()) part.sink()->preferred = x.sink()->preferred;
+  }
+  return made;
 }
 
 Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index) {

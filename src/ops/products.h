@@ -1,0 +1,30 @@
+// What the operations that multiply matrices share: a product as the tape wants it, and its
+// gradients.
+#pragma once
+
+#include "autograd/tape.h"
+
+namespace dragoman {
+
+/// A matrix as the products of this tape read it.
+Tensor operand(const Tape& tape, const Variable& x);
+
+/// out (+)= op(a) op(b) [+ bias] for whole matrices of one type. `packed`, if defined, is what the
+/// function of that name made of b.
+void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+             real* out, bool accumulate, const real* bias = nullptr, const Tensor& packed = {});
+
+/// What several products that share op(b) read of it; undefined where that is b itself.
+Tensor packed(const Tensor& b, bool transposed);
+
+/// Adds the gradients of y = op(a) op(b), from that of y as the products read it, to those of a and
+/// b, whose values as they were multiplied are given beside them.
+void product_gradients(bool tf32, const Tensor& dy, const Variable& a, const Tensor& a_value,
+                       bool transpose_a, const Variable& b, const Tensor& b_value,
+                       bool transpose_b);
+
+/// dy as the products read it; the gradient of the bias (if it is defined and wants one), the sums
+/// of dy's columns, is made in the same pass.
+Tensor convert_and_sum(const Tensor& dy, DType type, const Variable& bias);
+
+}  // namespace dragoman

@@ -13,8 +13,7 @@ namespace {
 
 int count() { return 0; }
 std::string why_none() {
-  return "this program was built without CUDA; build it with -DDRAGOMAN_CUDA=ON where the CUDA "
-         "Toolkit (12 or later) is installed";
+  return "this program was built without CUDA (cmake -DDRAGOMAN_CUDA=ON builds it with)";
 }
 std::string describe(int) { fail_here(); }
 void* allocate(int, size_t) { fail_here(); }

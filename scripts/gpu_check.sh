@@ -19,7 +19,8 @@
 #   --only PARTS        of machine,tests,parity,training,decoding,speed; with commas
 #   --models MODELS     of small,base,big: whose speed is measured
 #   --minutes N         in all (8.8). PyTorch compiles for long, and what there is no time for is not
-#                       run; `--only speed --minutes 40` leaves nothing out.
+#                       run; a part that is alone has them all: `--only speed --minutes 40` leaves
+#                       nothing out.
 #
 # Every part has a limit of time, and its failure does not end the others. Fails if one did.
 set -euo pipefail

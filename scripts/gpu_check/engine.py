@@ -10,7 +10,7 @@ import subprocess
 from setting import Failed
 
 # The longest first. Each runs on every device that is there; what is for a GPU alone skips itself.
-PROGRAMS = ["trainer", "op_reference", "run", "models", "decode", "train", "updater", "step_graphs", "tensor",
+PROGRAMS = ["trainer", "op_reference", "run", "models", "decode", "search", "train", "updater", "step_graphs", "tensor",
             "mixed_precision", "ops", "autograd"]
 ON_GPU = re.compile("cuda|gpu", re.IGNORECASE)
 

@@ -13,7 +13,7 @@ namespace {
 
 int count() { return 0; }
 std::string why_none() {
-  return "this program was built without CUDA (cmake -DDRAGOMAN_CUDA=ON builds it with)";
+  return "this program was built without CUDA (cmake -DDRAGOMAN_CUDA=ON, with the CUDA Toolkit)";
 }
 std::string describe(int) { fail_here(); }
 void* allocate(int, size_t) { fail_here(); }

@@ -82,11 +82,12 @@ inline void block(int64_t k, Strided a, const real* b, int64_t ldb, real* c, int
   const auto read = [=](const real* from, int v) {
     return kPartial && v == kVectors - 1 ? load(from + v * kLanes, last) : load(from + v * kLanes);
   };
-  Vector sums[kRows][kVectors] = {};
-  if (accumulate) {
-    for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = read(c + r * ldc, v);
-    }
+  // Every loop over rows and vectors is unrolled: else the sums would lie in memory.
+  Vector sums[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) sums[r][v] = accumulate ? read(c + r * ldc, v) : Vector{};
   }
   for (int64_t p = 0; p < k; ++p) {
     Vector right[kVectors];
@@ -99,7 +100,9 @@ inline void block(int64_t k, Strided a, const real* b, int64_t ldb, real* c, int
       for (int v = 0; v < kVectors; ++v) sums[r][v] += left * right[v];
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       if (kPartial && v == kVectors - 1) {
         store(c + r * ldc + v * kLanes, sums[r][v], last);

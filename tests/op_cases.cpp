@@ -582,6 +582,28 @@ void add_additive_attention(Table& table, const Sizes& s, int64_t, int64_t d) {
         return additive_attention(t, x[0], x[1], x[2], x[1], alone.layout(device_of(x)));
       },
       [=](const Matrices& x) { return attend_additively(x[0], x[1], x[2], x[1], alone)[0]; });
+  // The steps of a decoder: they share what they attend to, and some sentences end before others.
+  // The second of the three has no part in the result.
+  const int64_t fewer = (sentences + 1) / 2;
+  Segments all = alone;
+  for (const int64_t queries : {sentences, fewer}) {
+    for (int32_t sentence = 0; sentence < queries; ++sentence) all.key_segments.push_back(sentence);
+  }
+  table.row(
+      "additive_attention", "steps", {{sentences + fewer, d}, {m, d}, {d}, {m, 2 * d}},
+      [=](Tape& t, const Variables& x) {
+        const AttentionLayout whole = alone.layout(device_of(x));
+        const auto attend = [&](int64_t begin, int64_t queries) {
+          AttentionLayout layout = whole;
+          layout.query_offsets = layout.query_offsets.view(0, {queries + 1});
+          return additive_attention(t, slice_rows(t, x[0], begin, begin + queries), x[1], x[2],
+                                    x[3], layout);
+        };
+        const Variable first = attend(0, sentences);
+        attend(0, fewer);
+        return concat_rows(t, {first, attend(sentences, fewer)});
+      },
+      [=](const Matrices& x) { return attend_additively(x[0], x[1], x[2], x[3], all)[0]; });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // order of creation is an order in which every gradient is complete before it is used.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <functional>
 #include <initializer_list>
@@ -158,10 +159,10 @@ class Tape {
   /// Goes back from `root`, whose gradient is set to one, to every leaf. Empties the tape.
   void backward(const Variable& root);
 
-  /// What calls of an operation with the same parameters share, one or two of them, by their
+  /// What calls of an operation with the same parameters share, up to four of them, by their
   /// addresses: the object that `make` returns at the first call. It lives until the tape is gone
   /// back over; until then no parameter may change.
-  using Key = std::pair<const void*, const void*>;
+  using Key = std::array<const void*, 4>;
   template <class T, class Make>
   std::shared_ptr<T> shared(const Key& key, Make make) {
     std::shared_ptr<void>& object = shared_[key];

@@ -73,6 +73,14 @@ std::vector<Writer> writers() {
   list.push_back({"add_rms_norm", [=](Tape& t, const Variable& x, DType type) {
                     return add_rms_norm(t, x, x, 0.25f, gain, 1e-5f, type).normed;
                   }});
+  list.push_back({"gather_rows", [=](Tape& t, const Variable& x, DType type) {
+                    const std::vector<int32_t> rows{4, -1, 0, 4, 29};
+                    return gather_rows(t, x, Tensor::from(rows), type);
+                  }});
+  list.push_back({"concat_rows", [=](Tape& t, const Variable& x, DType type) {
+                    const Variable low = x.with_low(convert(x.value(), DType::kBf16));
+                    return concat_rows(t, {x, low}, type);
+                  }});
   list.push_back({"attention", [=](Tape& t, const Variable& x, DType type) {
                     return attention(t, x, x, x, layout(),
                                      {.heads = 3, .scale = 0.25, .type = type});

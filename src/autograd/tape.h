@@ -32,6 +32,9 @@ struct Sink {
   /// What the operation that made the variable reads its gradient as: kBf16 where that goes into
   /// matrix products alone. A gradient may be kReal all the same.
   DType preferred = DType::kReal;
+  /// Where that operation would have it, beside the gradients of others: memory of the preferred
+  /// type. Undefined where it does not matter.
+  std::function<Tensor()> place;
 };
 
 /// A place that a backward function writes a gradient to, element by element.
@@ -95,6 +98,10 @@ class Variable {
   /// What a backward function keeps of an input whose value it does not read: the way to its
   /// gradient, so that the value's memory is free.
   Variable gradient_only() const { return {Tensor(), sink_}; }
+
+  /// Unwritten memory for a gradient that is to be handed to add_gradient: where it would be put
+  /// in any case, if it is the first and of that type.
+  Tensor new_gradient(DType type, const Shape& shape, Device device) const;
 
   /// For a backward function that writes every element: opens the sink. False if none is wanted.
   GradientWriter gradient() const;
@@ -209,7 +216,7 @@ void write_gradient(const Variable& x, F write) {
   if (!x.needs_gradient()) return;
   Sink& sink = *x.sink();
   if (sink.preferred == DType::kBf16 && !sink.written && !sink.gradient.defined()) {
-    sink.gradient = Tensor::empty(sink.shape, DType::kBf16, sink.device);
+    sink.gradient = x.new_gradient(DType::kBf16, sink.shape, sink.device);
     sink.written = true;
     write(Bf16Writer{sink.gradient.data<Bf16>()});
   } else {

@@ -36,6 +36,12 @@ struct CountNotFinite {
 
 }  // namespace
 
+Tensor Variable::new_gradient(DType type, const Shape& shape, Device device) const {
+  const bool first = sink_ && !sink_->written && !sink_->gradient.defined();
+  return first && sink_->place && sink_->preferred == type ? sink_->place()
+                                                           : Tensor::empty(shape, type, device);
+}
+
 GradientWriter Variable::gradient() const {
   if (!sink_) return {};
   Tensor& gradient = sink_->gradient;

@@ -177,7 +177,7 @@ Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variab
   const TimeOrder order = time_order(packing, false);
   const Context context = prepare(tape, memory);
   const Variable inputs =
-      gather_rows(tape, dropout(tape, embedded, embedding_dropout_), order.rows);
+      gather_rows(tape, dropout(tape, embedded, embedding_dropout_), order.rows, tape.products());
   const std::vector<Variable> from_embedding =
       split_rows(tape, from_below_[0](tape, inputs), order.sizes);
   const std::vector<Variable> embedded_steps =
@@ -204,9 +204,10 @@ Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variab
         {AttentionMap::Kind::kCross, 0, weights.reshape({weights.rows(), 1, weights.columns()})});
   }
   // Without input feeding no step needs a readout: one product makes them all.
+  const DType read = tape.products();
   const Variable features = input_feeding_ ? concat_rows(tape, readouts)
-                                           : read_out(tape, concat_rows(tape, states), inputs,
-                                                      concat_rows(tape, contexts));
+                                           : read_out(tape, concat_rows(tape, states, read), inputs,
+                                                      concat_rows(tape, contexts, read));
   return gather_rows(tape, features, order.places);
 }
 

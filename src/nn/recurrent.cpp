@@ -57,7 +57,7 @@ RecurrentLayer::RecurrentLayer(const Scope& scope, RecurrentCell::Kind kind, int
       backwards_(backwards) {}
 
 Variable RecurrentLayer::operator()(Tape& tape, const Variable& x, const TimeOrder& order) const {
-  const Variable inputs = from_input_(tape, gather_rows(tape, x, order.rows));
+  const Variable inputs = from_input_(tape, gather_rows(tape, x, order.rows, tape.products()));
   const std::vector<Variable> steps = split_rows(tape, inputs, order.sizes);
   RecurrentState state = cell_.zero_state(order.sizes[0], x.value().device());
   std::vector<Variable> hidden;

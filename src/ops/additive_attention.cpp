@@ -40,6 +40,7 @@ template <class T>
 struct AdditiveForward {
   AdditiveKernel<T> step;
   real* out;
+  T* low;  // the same as products read it; null where that is `out`
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row, real*) const {
     const int64_t begin = step.key_begin(row), count = step.keys(row);
@@ -62,6 +63,9 @@ struct AdditiveForward {
       const real share = a[j];
       lane.each(value_dim, [=](int64_t c) { to[c] += share * v[c]; });
     }
+    if (low == nullptr) return;
+    T* to_low = low + row * value_dim;
+    lane.each(value_dim, [=](int64_t c) { to_low[c] = to[c]; });
   }
 };
 
@@ -283,6 +287,8 @@ Variable additive_attention(Tape& tape, const Variable& query, const Variable& k
           : nullptr;
   const Tensor keys = steps ? steps->key() : key.value(),
                values = steps ? steps->value() : value.value();
+  const Tensor low =
+      keys.dtype() == DType::kBf16 ? Tensor::empty({n, value_dim}, DType::kBf16, device) : Tensor();
   Variable result;
   visit(keys, [&]<class T>(const T* keys_data) {
     const AdditiveKernel<T> kernel{.query = query.data(),
@@ -297,7 +303,7 @@ Variable additive_attention(Tape& tape, const Variable& query, const Variable& k
                                    .longest_key = layout.longest_key,
                                    .alignment = alignment.data()};
     launch::tasks(device, n, 0, n * layout.longest_key * (4 * dim + value_dim),
-                  AdditiveForward<T>{kernel, y.data()});
+                  AdditiveForward<T>{kernel, y.data(), low.defined() ? low.data<T>() : nullptr});
     if (!steps) {
       result = Variable(y);
       return;
@@ -312,7 +318,7 @@ Variable additive_attention(Tape& tape, const Variable& query, const Variable& k
         });
   });
   if (weights) *weights = alignment;
-  return result;
+  return low.defined() ? result.with_low(low) : result;
 }
 
 }  // namespace dragoman

@@ -33,6 +33,15 @@ class LinearSteps {
     return y;
   }
 
+  // Where the gradient of a call's result belongs.
+  Tensor place(size_t number) {
+    const Call& call = calls_[number];
+    if (!gradients_.defined()) {
+      gradients_ = Tensor::empty({rows_, weight_.rows()}, type(), weight_.device());
+    }
+    return gradients_.slice_rows(call.begin, call.begin + call.x.rows());
+  }
+
   // Keeps what the gradient of the weight reads of a call; returns its number.
   size_t keep(const Tensor& x) {
     calls_.push_back({x, rows_});
@@ -41,14 +50,10 @@ class LinearSteps {
   }
 
   void add_gradients(size_t number, const Tensor& dy, const Variable& x) {
-    Call& call = calls_[number];
-    if (!gradients_.defined()) {
-      gradients_ = Tensor::empty({rows_, weight_.rows()}, type(), dy.device());
-      transposed_ = packed(weight_, false);
-    }
-    const Tensor mine = gradients_.slice_rows(call.begin, call.begin + call.x.rows());
+    const Tensor mine = place(number);
     convert(dy, mine);
-    call.written = true;
+    calls_[number].written = true;
+    if (!transposed_.defined()) transposed_ = packed(weight_, false);
     if (const GradientWriter dx = x.gradient()) {
       product(tf32_, mine, false, weight_, false, dx.data(), dx.accumulate(), nullptr, transposed_);
     }
@@ -134,10 +139,14 @@ Variable step_linear(Tape& tape, const Variable& x, const Variable& weight, cons
   const Tensor left = operand(tape, x);
   const Tensor y = steps->result(left);
   if (!tape.recording()) return Variable(y);
-  Variable result = tape.record("step_linear", y, {x, steps->parameters()},
-                                [steps, number = steps->keep(left), x = x.gradient_only()](
-                                    Tensor& dy) { steps->add_gradients(number, dy, x); });
-  if (result.needs_gradient()) result.sink()->preferred = left.dtype();
+  const size_t number = steps->keep(left);
+  Variable result =
+      tape.record("step_linear", y, {x, steps->parameters()},
+                  [=, x = x.gradient_only()](Tensor& dy) { steps->add_gradients(number, dy, x); });
+  if (const std::shared_ptr<Sink>& sink = result.sink()) {
+    sink->preferred = left.dtype();
+    sink->place = [=] { return steps->place(number); };
+  }
   return result;
 }
 

@@ -63,14 +63,14 @@ Variable dropout(Tape& tape, const Variable& x, real probability);
 Variable concat_columns(Tape& tape, const std::vector<Variable>& parts);
 /// The columns [begin, begin + count).
 Variable slice_columns(Tape& tape, const Variable& x, int64_t begin, int64_t count);
-/// Matrices of the same number of columns, one below the other.
-Variable concat_rows(Tape& tape, const std::vector<Variable>& parts);
+/// Matrices of the same number of columns, one below the other, as `type`.
+Variable concat_rows(Tape& tape, const std::vector<Variable>& parts, DType type = DType::kReal);
 /// The rows [begin, end), as a view.
 Variable slice_rows(Tape& tape, const Variable& x, int64_t begin, int64_t end);
 /// Consecutive blocks of `sizes` rows, as views; the sizes sum to x's rows.
 std::vector<Variable> split_rows(Tape& tape, const Variable& x, const std::vector<int64_t>& sizes);
-/// y[i] = x[index[i]]; index is int32 [n]. A negative index gives a row of zeros.
-Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index);
+/// y[i] = x[index[i]] as `type`; index is int32 [n]. A negative index gives a row of zeros.
+Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index, DType type = DType::kReal);
 /// y [rows, d] with y[index[i]] += x[i], and zero elsewhere. A negative index is left out.
 Variable scatter_rows(Tape& tape, const Variable& x, const Tensor& index, int64_t rows);
 /// The mean over each group of consecutive rows: x [n, d], offsets int32 [groups + 1] -> [groups,

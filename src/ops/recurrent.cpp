@@ -197,7 +197,8 @@ Variable gru_cell(Tape& tape, const Variable& from_input, const Variable& from_s
       [=, from_input = from_input.gradient_only(), from_state = from_state.gradient_only(),
        from_context = from_context.gradient_only()](Tensor& dy) {
         const DType type = preferred_by_all({from_input, from_state, from_context});
-        const Tensor dx = Tensor::empty({n, 3 * d}, type, device), du = empty_like(dx);
+        const Tensor dx = from_input.new_gradient(type, {n, 3 * d}, device);
+        const Tensor du = from_state.new_gradient(type, {n, 3 * d}, device);
         const GradientWriter dh = state.gradient();
         visit(saved, [&]<class T>(const T* kept) {
           visit(dx, [&]<class G>(G* to) {
@@ -232,7 +233,7 @@ LstmState lstm_cell(Tape& tape, const Variable& from_input, const Variable& from
       [=, from_input = from_input.gradient_only(), from_state = from_state.gradient_only(),
        from_context = from_context.gradient_only()](std::span<Tensor> dy) {
         const DType type = preferred_by_all({from_input, from_state, from_context});
-        const Tensor d_gates = Tensor::empty({n, 4 * d}, type, device);
+        const Tensor d_gates = from_state.new_gradient(type, {n, 4 * d}, device);
         const GradientWriter d_before = cell.gradient();
         const real* d_hidden = dy[0].defined() ? dy[0].data() : nullptr;
         const real* d_after = dy[1].defined() ? dy[1].data() : nullptr;

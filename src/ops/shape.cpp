@@ -36,13 +36,18 @@ void add_columns(const Tensor& from, int64_t from_begin, const GradientWriter& t
   }
 }
 
-// to[offset + i] = from[i], for a gradient.
-template <class T, class W>
-struct WritePart {
-  const T* from;
-  W to;
-  int64_t offset;
-  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { to(offset + i, from[i]); }
+template <class T>
+struct GatherRow {
+  const real* from;
+  const int32_t* index;
+  T* to;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const int64_t at = index[row];
+    const real* in = from + (at >= 0 ? at : 0) * columns;
+    T* out = to + row * columns;
+    lane.each(columns, [=](int64_t c) { out[c] = at >= 0 ? in[c] : real{0}; });
+  }
 };
 
 }  // namespace
@@ -82,17 +87,18 @@ Variable slice_columns(Tape& tape, const Variable& x, int64_t begin, int64_t cou
   });
 }
 
-Variable concat_rows(Tape& tape, const std::vector<Variable>& parts) {
+Variable concat_rows(Tape& tape, const std::vector<Variable>& parts, DType type) {
   check(!parts.empty(), "concat_rows: nothing to put together");
   int64_t rows = 0;
   for (const Variable& part : parts) {
     check_columns("concat_rows", "a part", part, parts[0].columns());
     rows += part.rows();
   }
-  Tensor y = Tensor::empty({rows, parts[0].columns()}, DType::kReal, parts[0].value().device());
+  Tensor y = Tensor::empty({rows, parts[0].columns()}, type, parts[0].value().device());
   int64_t begin = 0;
   for (const Variable& part : parts) {
-    y.slice_rows(begin, begin + part.rows()).copy_from(part.value());
+    const bool low = type == DType::kBf16 && part.low().defined();
+    convert(low ? part.low() : part.value(), y.slice_rows(begin, begin + part.rows()));
     begin += part.rows();
   }
   return tape.record("concat_rows", {y}, parts, [parts](std::span<Tensor> dy) {
@@ -129,41 +135,40 @@ std::vector<Variable> split_rows(Tape& tape, const Variable& x, const std::vecto
     parts.push_back(x.value().slice_rows(begin, begin + size));
     begin += size;
   }
+  // The gradient of x, made when the first of its parts is, which lies there from the start.
+  const auto whole = std::make_shared<Tensor>();
+  const auto place = [whole, sink = x.sink()](int64_t first, int64_t size) {
+    if (!whole->defined()) *whole = Tensor::empty(sink->shape, sink->preferred, sink->device);
+    return whole->slice_rows(first, first + size);
+  };
   std::vector<Variable> made =
       tape.record("split_rows", std::move(parts), {x}, [=](std::span<Tensor> dy) {
-        write_gradient(x, [&]<class W>(W dx) {
-          int64_t first = 0;
-          for (size_t part = 0; part < sizes.size(); ++part) {
-            const int64_t offset = first * x.columns(), count = sizes[part] * x.columns();
-            const Tensor from = dy[part].defined()
-                                    ? dy[part]
-                                    : Tensor::zeros({count}, DType::kReal, x.value().device());
-            visit(from, [&]<class T>(const T* d) {
-              launch::map(from.device(), count, WritePart<T, W>{d, dx, offset});
-            });
-            first += sizes[part];
-          }
-        });
+        int64_t first = 0;
+        for (size_t part = 0; part < sizes.size(); ++part) {
+          const Tensor mine = place(first, sizes[part]);
+          dy[part].defined() ? convert(dy[part], mine) : mine.clear();
+          first += sizes[part];
+        }
+        x.add_gradient(*whole);
       });
-  for (const Variable& part : made) {
-    if (part.needs_gradient()) part.sink()->preferred = x.sink()->preferred;
+  begin = 0;
+  for (size_t part = 0; part < sizes.size(); ++part) {
+    if (const std::shared_ptr<Sink>& sink = made[part].sink()) {
+      sink->preferred = x.sink()->preferred;
+      sink->place = [=] { return place(begin, sizes[part]); };
+    }
+    begin += sizes[part];
   }
   return made;
 }
 
-Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index) {
+Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index, DType type) {
   check_ids("gather_rows", "the index", index, index.size());
   const int64_t n = index.size(), d = x.columns();
-  Tensor y = Tensor::empty({n, d}, DType::kReal, x.value().device());
-  {
-    const auto in = x.data();
-    const auto ids = index.data<int32_t>();
-    const auto out = y.data();
-    launch::rows(y.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-      const int64_t from = ids[row];
-      lane.each(d, [=](int64_t c) { out[row * d + c] = from >= 0 ? in[from * d + c] : real{0}; });
-    });
-  }
+  Tensor y = Tensor::empty({n, d}, type, x.value().device());
+  visit(y, [&]<class T>(T* out) {
+    launch::rows(y.device(), n, d, GatherRow<T>{x.data(), index.data<int32_t>(), out, d});
+  });
   return tape.record("gather_rows", y, {x}, [=](Tensor& dy) {
     const auto g = dy.data();
     launch::scatter_add_rows(

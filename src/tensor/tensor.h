@@ -160,7 +160,7 @@ decltype(auto) visit(const Tensor& tensor, F f) {
 
 /// The elements as `dtype`, kReal or kBf16: the tensor itself where they are.
 Tensor convert(const Tensor& tensor, DType dtype);
-/// The same into the memory of `to`.
+/// The same into the memory of `to`, where they may be already.
 void convert(const Tensor& tensor, const Tensor& to);
 
 }  // namespace dragoman

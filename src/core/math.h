@@ -31,10 +31,8 @@ DRAGOMAN_HOST_DEVICE inline float exp_of(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   const float mantissa = p * r * r + r + 1.0f;
-  // 2^n in two factors: n may be 128, whose power alone is not a float.
-  const int32_t half = n >> 1;
-  const float power = mantissa * std::bit_cast<float>((half + 127) << 23) *
-                      std::bit_cast<float>((n - half + 127) << 23);
+  // 2^n is added to the exponent: within the bounds the result is a normal number.
+  const float power = std::bit_cast<float>(std::bit_cast<int32_t>(mantissa) + (n << 23));
   const float tailed = x < -87.33654f ? 0.0f : power;
   return x > 88.72284f ? INFINITY : (x == x ? tailed : x);
 #endif

@@ -41,8 +41,8 @@ struct RowLoss {
     const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
     const real total = lane.sum(classes, [=](int64_t c) { return v[c]; });
     const real at_target = v[target];
-    lane.each(classes, [=](int64_t c) { v[c] = exp_of(v[c] - most); });
-    const real exponentials = lane.sum(classes, [=](int64_t c) { return v[c]; });
+    const real exponentials =
+        lane.sum(classes, [=](int64_t c) { return v[c] = exp_of(v[c] - most); });
     const real log_total = most + std::log(exponentials);
     lane.once([=, *this] {
       log_probabilities[row] = at_target - log_total;

@@ -2,6 +2,7 @@
 
 #include "core/check.h"
 #include "data/batch.h"
+#include "tensor/fair_threads.h"
 
 namespace dragoman {
 namespace {
@@ -41,6 +42,7 @@ std::vector<PairScore> score_pairs(const Model& model, const Vocabularies& vocab
   const auto target_ids =
       encode(vocabularies.target, targets, first_line, "target", model.longest_target());
   std::vector<PairScore> scores(sources.size());
+  FairThreads threads;
   for (const Batch& batch : make_batches(source_ids, target_ids, kBatchTokens)) {
     const std::vector<real> log_probabilities = log_probabilities_of(model, batch);
     for (int32_t s = 0; s < batch.size(); ++s) {
@@ -50,6 +52,7 @@ std::vector<PairScore> score_pairs(const Model& model, const Vocabularies& vocab
       for (auto log_probability = begin; log_probability < begin + score.tokens; ++log_probability)
         score.log_probability += *log_probability;
     }
+    threads.after(batch.target_output.tokens());
   }
   return scores;
 }

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "tensor/fair_threads.h"
 
 namespace dragoman {
 namespace {
@@ -45,6 +46,7 @@ std::vector<Translation> Translator::translate(std::span<const std::string> line
               lines.size());
 
   std::vector<Translation> translations(lines.size(), {.source = {}, .candidates = {Candidate{}}});
+  FairThreads threads;
   for (const SourceBatch& batch :
        make_source_batches(sources, decoding_.batch_sentences, kBatchTokens)) {
     const auto results = search_in(batch);
@@ -53,6 +55,7 @@ std::vector<Translation> Translator::translate(std::span<const std::string> line
       const size_t line = places[static_cast<size_t>(batch.indices[i])];
       translations[line] = translation(batch.source[s], results[i]);
     }
+    threads.after(batch.source.tokens());
   }
   return translations;
 }

@@ -42,6 +42,13 @@ struct Target {
   bool accumulate;
 };
 
+// What a kernel asks for on its way, `step` bytes at every word of depth: the panel of b that comes
+// next, which lies in the third cache or further, so that it is in the second when its turn comes.
+struct Ahead {
+  const char* data;
+  int64_t step;
+};
+
 // Where a kernel reads a word of a: row r, depth p at data[r * row + p * column].
 struct Rows {
   const char* data;
@@ -54,7 +61,7 @@ struct Rows {
 };
 
 template <class Numbers, int kRows, bool kPackedA, bool kWhole>
-void kernel(int64_t words, Rows a, const uint32_t* b, Target to, int64_t columns) {
+void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, Target to, int64_t columns) {
   const __mmask16 left = kWhole ? 0xFFFF : first(columns);
   const __mmask16 right = kWhole ? 0xFFFF : first(columns - 16);
   const Rows rows{a.data, kPackedA ? 4 : a.row, kPackedA ? 4 * kSlice : 4};
@@ -77,6 +84,7 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Target to, int64_t columns
   }
 #pragma GCC unroll 1
   for (int64_t p = 0; p < words; ++p) {
+    __builtin_prefetch(ahead.data + p * ahead.step, 0, 2);
     const __m512i b0 = _mm512_loadu_si512(b + p * kPanel);
     const __m512i b1 = _mm512_loadu_si512(b + p * kPanel + 16);
 #pragma GCC unroll 8
@@ -101,10 +109,12 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Target to, int64_t columns
 
 // The kernel for that many rows, at most kRows.
 template <class Numbers, bool kPackedA, bool kWhole, int kRows = kSlice>
-void slice(int64_t rows, int64_t words, Rows a, const uint32_t* b, Target to, int64_t columns) {
+void slice(int64_t rows, int64_t words, Rows a, const uint32_t* b, Ahead ahead, Target to,
+           int64_t columns) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return kernel<Numbers, kRows, kPackedA, kWhole>(words, a, b, to, columns);
-    slice<Numbers, kPackedA, kWhole, kRows - 1>(rows, words, a, b, to, columns);
+    if (rows == kRows)
+      return kernel<Numbers, kRows, kPackedA, kWhole>(words, a, b, ahead, to, columns);
+    slice<Numbers, kPackedA, kWhole, kRows - 1>(rows, words, a, b, ahead, to, columns);
   }
 }
 
@@ -205,6 +215,7 @@ class Product {
     for (int64_t j = 0; j < at.columns; j += kPanel) {
       const int64_t column = at.column + j, columns = std::min(kPanel, at.columns - j);
       const uint32_t* b = packed + panel_begin(part, column);
+      Ahead ahead = next_panel(at, part, j, packed);
       for (int64_t i = 0; i < at.rows; i += kSlice) {
         const int64_t rows = std::min(kSlice, at.rows - i);
         Rows from{a + i * stride, stride, 4};
@@ -216,12 +227,23 @@ class Product {
                         g_.bias && part == 0 ? g_.bias + column : nullptr,
                         g_.accumulate || part > 0};
         if (columns == kPanel) {
-          slice<Numbers, kPackedA, true>(rows, words, from, b, to, columns);
+          slice<Numbers, kPackedA, true>(rows, words, from, b, ahead, to, columns);
         } else {
-          slice<Numbers, kPackedA, false>(rows, words, from, b, to, columns);
+          slice<Numbers, kPackedA, false>(rows, words, from, b, ahead, to, columns);
         }
+        ahead.data += words * ahead.step;
       }
     }
+  }
+
+  // After the panel of the columns from j on: divided among all words of all slices. After the last
+  // of all it is the first, with which the next block begins.
+  Ahead next_panel(const Block& at, int64_t part, int64_t j, const uint32_t* packed) const {
+    const bool last = j + kPanel >= at.columns;
+    const int64_t next = last ? (part + 1) % depth_.count() : part;
+    const uint32_t* panel = packed + panel_begin(next, at.column + (last ? 0 : j + kPanel));
+    return {reinterpret_cast<const char*>(panel),
+            parts(depth_.size(next) * kPanel * 4, parts(at.rows, kSlice) * depth_.size(part))};
   }
 
   void prefetch(const char* from, int64_t rows, int64_t words) const {

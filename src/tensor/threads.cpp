@@ -69,6 +69,11 @@ int start_threads() {
   return threads;
 }
 
+int& threads_set() {
+  static int threads = start_threads();
+  return threads;
+}
+
 // Before main, so that the number of the start is in force without anybody's asking.
 [[maybe_unused]] const bool started = [] {
   omp_set_num_threads(start_threads());
@@ -81,8 +86,13 @@ int thread_count() { return omp_get_max_threads(); }
 
 void set_thread_count(int threads) {
   check(threads >= 0, "threads must be 0 (all) or more, not {}", threads);
-  omp_set_num_threads(threads == 0 ? start_threads() : threads);
+  threads_set() = threads == 0 ? start_threads() : threads;
+  use_threads(threads_set());
 }
+
+int most_threads() { return threads_set(); }
+
+void use_threads(int threads) { omp_set_num_threads(threads); }
 
 void wait_politely(char** arguments) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;

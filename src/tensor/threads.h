@@ -11,6 +11,10 @@ namespace dragoman {
 int thread_count();
 /// Sets that number; 0 is that of the start. Throws Error below 0.
 void set_thread_count(int threads);
+/// The number that was set, or that of the start; thread_count() is less for a while after
+/// use_threads(), which must be given at least 1.
+int most_threads();
+void use_threads(int threads);
 
 /// Has threads that wait for work give their processor up soon, unless the environment says how
 /// OpenMP's threads wait: where another process wants the same processors, spinning would cost both

@@ -66,7 +66,9 @@ Updater::Begun Updater::update(int64_t step, double learning_rate,
     for (int skipped = 0;; ++skipped) {
       size_t number = 0;  // of the batch that is worked on
       try {
-        return attempt(step, learning_rate, batches, number);
+        Begun begun = attempt(step, learning_rate, batches, number);
+        threads_.after(static_cast<double>(begun.source_tokens + begun.target_tokens));
+        return begun;
       } catch (const OutOfMemory& error) {
         check(skipped < kMostSkipped, "{}; {} batches in a row did not fit", error.what(), skipped);
         graphs_.clear();  // the next attempt can use their memory

@@ -16,6 +16,7 @@
 #include "data/batch.h"
 #include "models/model.h"
 #include "tensor/allocator.h"
+#include "tensor/fair_threads.h"
 #include "train/optimizer.h"
 #include "train/step_graphs.h"
 #include "train/window.h"
@@ -84,6 +85,7 @@ class Updater {
   Record<UpdateResult> result_;
   bool rounds_shapes_;  // of batches
   StepGraphs graphs_;
+  FairThreads threads_;
 };
 
 }  // namespace dragoman

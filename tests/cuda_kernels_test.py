@@ -35,7 +35,8 @@ KERNELS = {
     "concat_columns": [r"rows_kernel<.*copy_columns\(", r"rows_kernel<.*add_columns\("],
     "slice_columns": [r"rows_kernel<.*copy_columns\(", r"rows_kernel<.*add_columns\("],
     "concat_rows": [r"map_kernel<.*Convert<float, float>", r"map_kernel<.*WriteEach<float>"],
-    "split_rows": [r"map_kernel<.*WritePart<float, .*GradientWriter>"],
+    "split_rows": [r"map_kernel<.*Convert<float, float>", r"map_kernel<.*WriteEach<float>"],
+    "gather_rows": [r"rows_kernel<.*GatherRow<float>", r"_kernel<dragoman::gather_rows\("],
     "matmul": [PRODUCT],
     "linear": [PRODUCT, BIAS],
     "step_linear": [PRODUCT, BIAS],
@@ -49,7 +50,8 @@ KERNELS = {
     "cross_entropy": [PRODUCT, BIAS, r"rows_kernel<.*RowLoss<float>", r"rows_kernel<.*ScaleRow<float>"],
     "gru_cell": [r"rows_kernel<.*GruForward<float, ", r"rows_kernel<.*GruBackward<float, float>"],
     "lstm_cell": [r"rows_kernel<.*LstmForward<float, ", r"rows_kernel<.*LstmBackward<float, float>"],
-    "additive_attention": [r"tasks_kernel<.*AdditiveForward", r"tasks_kernel<.*AdditiveBackward"],
+    "additive_attention": [r"tasks_kernel<.*AdditiveForward<float>", r"tasks_kernel<.*AdditiveBackward<float>",
+                           r"tasks_kernel<.*AdditiveSentence<float>"],
 }
 
 

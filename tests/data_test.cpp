@@ -20,6 +20,7 @@
 #include "data/stream.h"
 #include "data/text.h"
 #include "data/vocabulary.h"
+#include "files_harness.h"
 #include "places.h"
 
 namespace dragoman {
@@ -29,18 +30,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
-
-/// Runs `action` and returns the message of the Error that it must throw.
-template <class Action>
-std::string message_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no error was thrown";
-  return "";
-}
 
 /// A sentence of invented words: `length` words of one to three syllables.
 std::string invented_sentence(Random& random, int64_t length) {
@@ -139,7 +128,7 @@ TEST_F(TextTest, InvalidUtf8NamesFileAndLine) {
   const std::string file = write("bad.de",
                                  "gut\nauch gut\nschl\xFC"
                                  "cht\n");
-  EXPECT_THAT(message_of([&] { read_lines(file); }), HasSubstr(file + ":3: invalid UTF-8"));
+  EXPECT_THAT(complaint([&] { read_lines(file); }), HasSubstr(file + ":3: invalid UTF-8"));
 }
 
 TEST_F(TextTest, KnowsValidUtf8) {
@@ -152,28 +141,28 @@ TEST_F(TextTest, KnowsValidUtf8) {
 }
 
 TEST_F(TextTest, MissingFileAndDirectoryAreErrors) {
-  EXPECT_THAT(message_of([&] { read_lines(path("none.en")); }),
+  EXPECT_THAT(complaint([&] { read_lines(path("none.en")); }),
               AllOf(HasSubstr("none.en"), HasSubstr("No such file")));
-  EXPECT_THAT(message_of([&] { read_lines(directory_.string()); }), HasSubstr("is a directory"));
+  EXPECT_THAT(complaint([&] { read_lines(directory_.string()); }), HasSubstr("is a directory"));
 }
 
 TEST_F(TextTest, TruncatedGzipIsAnError) {
   const std::string file =
       write_gzip("cut.en.gz", fmt::format("{}\n", fmt::join(invented_text(3, 500), "\n")));
   fs::resize_file(file, fs::file_size(file) / 2);
-  EXPECT_THAT(message_of([&] { read_lines(file); }),
+  EXPECT_THAT(complaint([&] { read_lines(file); }),
               AllOf(HasSubstr(file), HasSubstr("unexpected end of file")));
 }
 
 TEST_F(TextTest, SidesOfDifferentLengthNameBothFilesAndCounts) {
   const CorpusFiles files = {write("a.en", "1\n2\n3\n4\n"), write_gzip("a.de.gz", "1\n2\n")};
-  EXPECT_THAT(message_of([&] { read_parallel(files); }),
+  EXPECT_THAT(complaint([&] { read_parallel(files); }),
               AllOf(HasSubstr(files.source + " has 4"), HasSubstr(files.target + " has 2")));
 }
 
 TEST_F(TextTest, EmptyParallelTextIsAnError) {
   const CorpusFiles files = {write("a.en", ""), write("a.de", "")};
-  EXPECT_THAT(message_of([&] { read_parallel(files); }), HasSubstr("the corpus is empty"));
+  EXPECT_THAT(complaint([&] { read_parallel(files); }), HasSubstr("the corpus is empty"));
 }
 
 TEST_F(TextTest, FindsCorporaPlainOrPacked) {
@@ -182,7 +171,7 @@ TEST_F(TextTest, FindsCorporaPlainOrPacked) {
   const CorpusFiles files = find_corpus(directory_.string(), "train", "en", "de");
   EXPECT_EQ(files.source, path("train.en"));
   EXPECT_EQ(files.target, path("train.de.gz"));
-  EXPECT_THAT(message_of([&] { find_corpus(directory_.string(), "train", "en", "fr"); }),
+  EXPECT_THAT(complaint([&] { find_corpus(directory_.string(), "train", "en", "fr"); }),
               AllOf(HasSubstr(path("train.fr")), HasSubstr(path("train.fr.gz")),
                     HasSubstr("data.directory")));
 }
@@ -229,7 +218,7 @@ TEST_P(VocabularyTypeTest, SameTextGivesSameBytesAndBytesGiveTheSameVocabulary) 
 }
 
 TEST_P(VocabularyTypeTest, ASizeBeyondTheTextIsAnErrorWithThePossibleSize) {
-  const std::string message = message_of([&] { train(small_vocabulary(GetParam(), 5000)); });
+  const std::string message = complaint([&] { train(small_vocabulary(GetParam(), 5000)); });
   ASSERT_THAT(message, HasSubstr("vocabulary.size to "));
   const int possible = std::stoi(message.substr(message.find("vocabulary.size to ") + 19));
   EXPECT_EQ(train(small_vocabulary(GetParam(), possible)).size(), possible);
@@ -249,7 +238,7 @@ TEST_F(VocabularyTest, BeginAndEndLeaveNothingInText) {
 
 TEST_F(VocabularyTest, ASizeBelowTheCharactersIsAnErrorWithTheNeededSize) {
   for (const char* type : {"unigram", "bpe"}) {
-    const std::string message = message_of([&] { train(small_vocabulary(type, 10)); });
+    const std::string message = complaint([&] { train(small_vocabulary(type, 10)); });
     ASSERT_THAT(message, HasSubstr("vocabulary.size to "));
     const int needed = std::stoi(message.substr(message.find("vocabulary.size to ") + 19));
     EXPECT_EQ(train(small_vocabulary(type, needed)).size(), needed) << message;
@@ -258,25 +247,25 @@ TEST_F(VocabularyTest, ASizeBelowTheCharactersIsAnErrorWithTheNeededSize) {
 
 TEST_F(VocabularyTest, TextWithoutWordsIsAnError) {
   const std::string file = write("blank.en", "\n\n\n");
-  EXPECT_THAT(message_of([&] { Vocabulary::train(small_vocabulary(), {file}); }),
+  EXPECT_THAT(complaint([&] { Vocabulary::train(small_vocabulary(), {file}); }),
               AllOf(HasSubstr("empty"), HasSubstr(file)));
 }
 
 TEST_F(VocabularyTest, TextOfOneWordIsNoCrash) {
   const std::string file = write("word.en", "a\n");
   for (const char* type : {"unigram", "bpe", "char", "word"})
-    EXPECT_THAT(message_of([&] { Vocabulary::train(small_vocabulary(type), {file}); }),
+    EXPECT_THAT(complaint([&] { Vocabulary::train(small_vocabulary(type), {file}); }),
                 HasSubstr("vocabulary"));
 }
 
 TEST_F(VocabularyTest, BytesThatAreNoModelAreAnError) {
-  EXPECT_THAT(message_of([] { Vocabulary("no model"); }), HasSubstr("not a sentencepiece model"));
+  EXPECT_THAT(complaint([] { Vocabulary("no model"); }), HasSubstr("not a sentencepiece model"));
 }
 
 TEST_F(VocabularyTest, UnknownIdsAreAnError) {
   const Vocabulary vocabulary = train(small_vocabulary());
-  EXPECT_THAT(message_of([&] { vocabulary.piece(90); }), HasSubstr("90"));
-  EXPECT_THAT(message_of([&] { vocabulary.decode(std::vector<int32_t>{-1}); }), HasSubstr("-1"));
+  EXPECT_THAT(complaint([&] { vocabulary.piece(90); }), HasSubstr("90"));
+  EXPECT_THAT(complaint([&] { vocabulary.decode(std::vector<int32_t>{-1}); }), HasSubstr("-1"));
 }
 
 TEST_F(VocabularyTest, SamplingIsReproducibleAndDiffersFromTheBest) {
@@ -298,7 +287,7 @@ TEST_F(VocabularyTest, SamplingIsReproducibleAndDiffersFromTheBest) {
 TEST_F(VocabularyTest, SamplingAWordVocabularyIsAnError) {
   const Vocabulary vocabulary = train(small_vocabulary("word"));
   const std::vector<std::string> lines = {"bako"};
-  EXPECT_THAT(message_of([&] { vocabulary.encode_sampled(lines, 64, 0.1, 1); }),
+  EXPECT_THAT(complaint([&] { vocabulary.encode_sampled(lines, 64, 0.1, 1); }),
               HasSubstr("unigram or bpe"));
 }
 
@@ -386,7 +375,7 @@ TEST_F(DatasetTest, ALimitThatLeavesNothingIsAnError) {
   DataConfig data;
   data.directory = directory_.string();
   data.max_length = 1;
-  EXPECT_THAT(message_of([&] { prepare(data, small_vocabulary("char", 14)); }),
+  EXPECT_THAT(complaint([&] { prepare(data, small_vocabulary("char", 14)); }),
               AllOf(HasSubstr("no sentence pair"), HasSubstr("data.max_length")));
 }
 
@@ -407,13 +396,13 @@ TEST_F(DatasetTest, TakesSeveralCorporaAndAVocabularyForEachSide) {
 TEST_F(DatasetTest, TextErrorsComeOut) {
   DataConfig data = write_corpus(20);
   write_lines("train.de", invented_text(2, 19));
-  EXPECT_THAT(message_of([&] { prepare(data, small_vocabulary()); }),
+  EXPECT_THAT(complaint([&] { prepare(data, small_vocabulary()); }),
               AllOf(HasSubstr("train.en has 20"), HasSubstr("train.de has 19")));
   write("train.de", "");
   write("train.en", "");
-  EXPECT_THAT(message_of([&] { prepare(data, small_vocabulary()); }), HasSubstr("is empty"));
+  EXPECT_THAT(complaint([&] { prepare(data, small_vocabulary()); }), HasSubstr("is empty"));
   data.train = {"other"};
-  EXPECT_THAT(message_of([&] { prepare(data, small_vocabulary()); }), HasSubstr("other.en.gz"));
+  EXPECT_THAT(complaint([&] { prepare(data, small_vocabulary()); }), HasSubstr("other.en.gz"));
 }
 
 TEST_F(DatasetTest, TheCacheServesTheSameInputOnly) {
@@ -478,7 +467,7 @@ TEST_F(DatasetTest, AFileOfAnotherKindIsAnError) {
   hdf5::File file = hdf5::File::create(path("other.h5"));
   file.write<int32_t>("/numbers", std::vector<int32_t>{1, 2});
   file.close();
-  EXPECT_THAT(message_of([&] { describe_dataset(path("other.h5")); }),
+  EXPECT_THAT(complaint([&] { describe_dataset(path("other.h5")); }),
               AllOf(HasSubstr("other.h5"), HasSubstr("not a prepared corpus")));
 }
 
@@ -711,15 +700,15 @@ TEST_F(StreamTest, SamplingSegmentsEachEpochAnew) {
 TEST_F(StreamTest, SamplingNeedsTheText) {
   prepare(100);
   options_.sampling = 0.1;
-  EXPECT_THAT(message_of([&] { open(); }), HasSubstr("no raw text"));
+  EXPECT_THAT(complaint([&] { open(); }), HasSubstr("no raw text"));
 }
 
 TEST_F(StreamTest, APositionOfOtherDataIsAnError) {
   prepare(100);
   for (const DataPosition& position : {DataPosition{0, 50, 0}, DataPosition{0, 0, 1'000'000}}) {
     BatchStream stream = open(position);
-    EXPECT_THAT(message_of([&] { stream.next(); }), HasSubstr("has no data position"));
-    EXPECT_THAT(message_of([&] { stream.next(); }), HasSubstr("has no data position"));
+    EXPECT_THAT(complaint([&] { stream.next(); }), HasSubstr("has no data position"));
+    EXPECT_THAT(complaint([&] { stream.next(); }), HasSubstr("has no data position"));
   }
 }
 
@@ -731,7 +720,7 @@ TEST_F(StreamTest, DamageFoundWhileReadingReachesTheReader) {
   flip_byte(file, static_cast<int64_t>(fs::file_size(file)) / 2);
   data_ = {vocabularies, std::make_shared<const Dataset>(file)};
   BatchStream stream = open();
-  EXPECT_THAT(message_of([&] { rest_of_epoch(stream); }),
+  EXPECT_THAT(complaint([&] { rest_of_epoch(stream); }),
               AllOf(HasSubstr(file), HasSubstr("damaged")));
 }
 

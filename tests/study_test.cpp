@@ -45,7 +45,7 @@ class StudyTest : public TinyRun {
   std::string load_error(const std::string& more, const std::string& systems = kSystems,
                          const std::vector<std::string>& sets = {}) const {
     write(more, systems);
-    return error_of([&] { load_study(directory_ / "study.yaml", sets); });
+    return complaint([&] { load_study(directory_ / "study.yaml", sets); });
   }
   fs::path in_study(const std::string& file) const { return directory_ / "study" / file; }
   Json results() const { return Json::parse(contents(in_study("report/results.json"))); }
@@ -213,7 +213,7 @@ TEST_F(StudyTest, ABegunRunGoesOn) {
 TEST_F(StudyTest, MissingTestsComeToLightBeforeTraining) {
   StudyConfig config = study();
   config.tests = {"tset"};
-  EXPECT_THAT(error_of([&] { run_study(config); }), HasSubstr("tset.en"));
+  EXPECT_THAT(complaint([&] { run_study(config); }), HasSubstr("tset.en"));
   EXPECT_FALSE(fs::exists(in_study("runs")));
 }
 
@@ -227,16 +227,16 @@ TEST_F(StudyTest, RunsAreGroupedBySeed) {
   EXPECT_THAT(systems[0].runs, ElementsAre(run("a"), run("b")));
   EXPECT_EQ(systems[0].name, "a");  // both configurations are named tiny
   EXPECT_EQ(systems[1].name, "c");
-  EXPECT_THAT(error_of([&] { group_runs({run("a"), run("a")}); }), HasSubstr("with the seed 1"));
-  EXPECT_THAT(error_of([&] { group_runs({run("d")}); }), HasSubstr("no run directory"));
+  EXPECT_THAT(complaint([&] { group_runs({run("a"), run("a")}); }), HasSubstr("with the seed 1"));
+  EXPECT_THAT(complaint([&] { group_runs({run("d")}); }), HasSubstr("no run directory"));
   ComparisonOptions options{.output = directory_ / "report",
                             .data = config().data,
                             .tests = {"test"},
                             .baseline = "x",
                             .sentences = {10}};
-  EXPECT_THAT(error_of([&] { compare_runs(systems, options, {}); }), HasSubstr("no system 'x'"));
+  EXPECT_THAT(complaint([&] { compare_runs(systems, options, {}); }), HasSubstr("no system 'x'"));
   options.baseline = "c";
-  EXPECT_THAT(error_of([&] { compare_runs(systems, options, {}); }), HasSubstr("no line 10"));
+  EXPECT_THAT(complaint([&] { compare_runs(systems, options, {}); }), HasSubstr("no line 10"));
   EXPECT_FALSE(compare_runs(
       systems, {.output = directory_ / "report", .data = config().data, .tests = {"test"}},
       [] { return true; }));
@@ -297,8 +297,8 @@ TEST_F(StudyTest, ALogTellsCurvesAndTimes) {
   std::ofstream(run("log.jsonl"), std::ios::app) << "{\"type\": \"tra";  // killed while writing
   EXPECT_EQ(read_run_log(run("")).steps, 12);
   std::ofstream(run("log.jsonl"), std::ios::app) << "\n{}\n";
-  EXPECT_THAT(error_of([&] { read_run_log(run("")); }), HasSubstr("log.jsonl:"));
-  EXPECT_THAT(error_of([&] { read_run_log(run("nowhere")); }), HasSubstr("cannot be read"));
+  EXPECT_THAT(complaint([&] { read_run_log(run("")); }), HasSubstr("log.jsonl:"));
+  EXPECT_THAT(complaint([&] { read_run_log(run("nowhere")); }), HasSubstr("cannot be read"));
 }
 
 // Attention ---------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
 #include "core/hdf5.h"
 #include "core/rng.h"
 #include "data/prepare.h"
+#include "files_harness.h"
 #include "train/checkpoint.h"
 #include "train/run.h"
 
@@ -96,17 +97,6 @@ inline std::string write_tiny_run(const TemporaryDirectory& directory) {
          "\", threads: 1, batch_tokens: 90, learning_rate: 0.01, warmup_steps: 4,\n"
          "  max_steps: 12, validate_every: 4, save_every: 3, log_every: 3, samples: 0}\n"
          "decoding: {beam_size: 2, max_length: 12}\n";
-}
-
-/// The message of the Error that `f` throws.
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 /// A run on a tiny corpus, in a directory of its own.

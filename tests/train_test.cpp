@@ -312,21 +312,6 @@ TEST(Limits, APlateauIsPatienceWithoutABetterScoreAfterTheWarmup) {
 
 class TrainTest : public TinyRun {};
 
-// Writes of more than `bytes` to a file fail while one lives, as on a full disk.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
-
 TEST_F(TrainTest, ACheckpointIsACompleteModel) {
   const Config config = this->config({"training.ema_decay=0.5"});
   run_training(config);
@@ -355,16 +340,16 @@ TEST_F(TrainTest, FindsTheModelOfARunDirectory) {
   std::filesystem::remove(run("best.h5"));
   EXPECT_EQ(find_checkpoint(directory_ / "run"), run("last.h5"));
   std::filesystem::remove(run("last.h5"));
-  EXPECT_THAT(error_of([&] { load_model(directory_ / "run", Device{}); }),
+  EXPECT_THAT(complaint([&] { load_model(directory_ / "run", Device{}); }),
               HasSubstr("has neither best.h5 nor last.h5"));
-  EXPECT_THAT(error_of([&] { load_model(directory_ / "nowhere", Device{}); }),
+  EXPECT_THAT(complaint([&] { load_model(directory_ / "nowhere", Device{}); }),
               HasSubstr("no such run directory or checkpoint"));
 }
 
 TEST_F(TrainTest, SaysWhatIsWrongWithAFile) {
   run_training(config({"training.max_steps=1"}));
   const auto error = [&](const std::string& name) {
-    return error_of([&] { load_model(directory_ / name, Device{}); });
+    return complaint([&] { load_model(directory_ / name, Device{}); });
   };
   std::filesystem::copy_file(run("last.h5"), directory_ / "short.h5");
   std::filesystem::resize_file(directory_ / "short.h5",
@@ -395,19 +380,19 @@ TEST_F(TrainTest, RefusesParametersOfAnotherModel) {
   const Parameters& parameters = model.parameters();
   save_checkpoint(directory_ / "shape.h5", config, data.vocabularies, parameters,
                   {{kParametersGroup, parameters.values()}});
-  EXPECT_THAT(error_of([&] { load_model(directory_ / "shape.h5", Device{}); }),
+  EXPECT_THAT(complaint([&] { load_model(directory_ / "shape.h5", Device{}); }),
               AllOf(HasSubstr("shape.h5/parameters"), HasSubstr("has the shape"),
                     HasSubstr("but the model's is")));
   const Config deep = this->config({"model.encoder.layers=2"});
   const Model deeper(deep.model, 19, 19, 1, Device{});
   save_checkpoint(directory_ / "more.h5", config, data.vocabularies, deeper.parameters(),
                   {{kParametersGroup, deeper.parameters().values()}});
-  EXPECT_THAT(error_of([&] { load_model(directory_ / "more.h5", Device{}); }),
+  EXPECT_THAT(complaint([&] { load_model(directory_ / "more.h5", Device{}); }),
               HasSubstr("that the model does not know"));
   const Model right(config.model, 19, 19, 1, Device{});
   save_checkpoint(directory_ / "less.h5", deep, data.vocabularies, right.parameters(),
                   {{kParametersGroup, right.parameters().values()}});
-  EXPECT_THAT(error_of([&] { load_model(directory_ / "less.h5", Device{}); }),
+  EXPECT_THAT(complaint([&] { load_model(directory_ / "less.h5", Device{}); }),
               HasSubstr("has no parameter"));
 }
 
@@ -424,12 +409,12 @@ TEST_F(TrainTest, ACheckpointStaysAsItWasWhenTheNextCannotBeSaved) {
   const std::string before = contents(directory_ / "model.h5");
   {
     const FullDisk full(20'000);
-    EXPECT_THAT(error_of(save), AllOf(HasSubstr("model.h5: cannot be written"),
-                                      HasSubstr("the file there before is unchanged")));
+    EXPECT_THAT(complaint(save), AllOf(HasSubstr("model.h5: cannot be written"),
+                                       HasSubstr("the file there before is unchanged")));
   }
   EXPECT_EQ(contents(directory_ / "model.h5"), before);
   parameters.values().data()[5] = NAN;
-  EXPECT_THAT(error_of(save), HasSubstr("/parameters is NaN or infinite"));
+  EXPECT_THAT(complaint(save), HasSubstr("/parameters is NaN or infinite"));
   EXPECT_EQ(contents(directory_ / "model.h5"), before);
   for (const auto& entry : std::filesystem::directory_iterator(directory_.string()))
     EXPECT_THAT(entry.path().string(), Not(HasSubstr(".tmp")));
@@ -451,17 +436,17 @@ TEST_F(TrainTest, AveragesCheckpoints) {
   EXPECT_FALSE(CheckpointReader(output).state().has_value());
   std::filesystem::copy_file(output, run("last.h5"),
                              std::filesystem::copy_options::overwrite_existing);
-  EXPECT_THAT(error_of([&] { run_training(config()); }), HasSubstr("holds no state"));
+  EXPECT_THAT(complaint([&] { run_training(config()); }), HasSubstr("holds no state"));
 
   run_training(config(
       {"output=" + (directory_ / "wide").string(), "model.encoder.dim=7", "training.max_steps=1"}));
-  EXPECT_THAT(error_of([&] {
+  EXPECT_THAT(complaint([&] {
                 average_checkpoints({run("best.h5"), directory_ / "wide"}, output);
               }),
               HasSubstr("has the shape"));
   run_training(config({"output=" + (directory_ / "char").string(), "vocabulary.type=char",
                        "vocabulary.size=20", "training.max_steps=1"}));
-  EXPECT_THAT(error_of([&] {
+  EXPECT_THAT(complaint([&] {
                 average_checkpoints({run("best.h5"), directory_ / "char"}, output);
               }),
               HasSubstr("another vocabulary"));
@@ -471,7 +456,7 @@ TEST_F(TrainTest, AveragesCheckpoints) {
 
 TEST_F(TrainTest, TwoProcessesDoNotTrainInOneDirectory) {
   const RunDirectory first(directory_ / "run");
-  EXPECT_THAT(error_of([&] { run_training(config()); }), HasSubstr("another process is training"));
+  EXPECT_THAT(complaint([&] { run_training(config()); }), HasSubstr("another process is training"));
 }
 
 TEST_F(TrainTest, LogsForgetWhatComesAfterTheStepThatIsContinuedFrom) {
@@ -506,7 +491,7 @@ TEST_F(TrainTest, EventFilesAreThoseOfTheTensorboardPackage) {
 }
 
 TEST_F(TrainTest, SaysWhichEventFileCannotBeWritten) {
-  EXPECT_THAT(error_of([&] { TensorBoard(directory_ / "nowhere", 0); }),
+  EXPECT_THAT(complaint([&] { TensorBoard(directory_ / "nowhere", 0); }),
               AllOf(HasSubstr("nowhere/events.out.tfevents."), HasSubstr("cannot be written")));
 }
 

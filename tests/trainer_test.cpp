@@ -137,7 +137,7 @@ TEST_F(TrainerTest, ThePrecisionIsThatOfTheProductsAndAutoTakesTheFasterOne) {
   } else {
     EXPECT_EQ(automatic, full);
     EXPECT_THAT(contents(directory_ / "trained/train.log"), HasSubstr("precision: fp32, since"));
-    EXPECT_THAT(error_of([&] { trained({"training.precision=bf16"}); }),
+    EXPECT_THAT(complaint([&] { trained({"training.precision=bf16"}); }),
                 HasSubstr("training.precision: this processor has no bf16 products"));
   }
 }
@@ -320,7 +320,7 @@ TEST_F(TrainerTest, ReportsAndSavesAsOftenAsAsked) {
 
 TEST_F(TrainerTest, NamesTheOperationThatMadeANaN) {
   const auto error = [&](const std::string& rate, const std::string& debug) {
-    return error_of([&] {
+    return complaint([&] {
       run_training(
           config({"training.learning_rate=" + rate, "training.warmup_steps=1",
                   "training.clip_norm=0", "training.save_every=1",
@@ -366,7 +366,7 @@ TEST_F(TrainerTest, RefusesASearchThatTheModelCannotDoBeforeItTrains) {
   yaml_.replace(begin, yaml_.find('\n', begin) - begin,
                 "  decoder: {type: gru, dim: 6, embedding_dim: 12, readout_dim: 12, "
                 "attention: none}");
-  EXPECT_THAT(error_of([&] { run_training(config({"decoding.coverage_penalty=0.2"})); }),
+  EXPECT_THAT(complaint([&] { run_training(config({"decoding.coverage_penalty=0.2"})); }),
               HasSubstr("coverage"));
   EXPECT_FALSE(std::filesystem::exists(run("last.h5")));
 }
@@ -469,7 +469,7 @@ TEST_F(TrainerTest, EveryDeviceTranslatesTheSame) {
 }
 
 TEST_F(TrainerTest, SaysThatADeviceCannotBeHadBeforeItBegins) {
-  const std::string error = error_of([&] { run_training(config({"training.device=cuda:77"})); });
+  const std::string error = complaint([&] { run_training(config({"training.device=cuda:77"})); });
   EXPECT_THAT(error, StartsWith("training.device: the device 'cuda:77' cannot be had: "));
   EXPECT_FALSE(std::filesystem::exists(run("")));
 }
@@ -485,7 +485,7 @@ TEST_F(TrainerTest, ABatchThatDoesNotFitIsSkippedIfToldSo) {
   // Where there is no memory at all nothing fits.
   allocator.release_cached();
   allocator.set_limit(allocator.statistics().reserved);
-  const std::string error = error_of([&] { trainer.train(never); });
+  const std::string error = complaint([&] { trainer.train(never); });
   allocator.set_limit(std::numeric_limits<size_t>::max());
   EXPECT_THAT(error, AllOf(StartsWith("step 4: out of memory"), HasSubstr("100 batches in a row")));
   EXPECT_NE(trainer.state().position, position);
@@ -520,14 +520,14 @@ TEST_F(TrainerTest, AValidationIsSavedAtOnce) {
     if (lines_of(run("validation.tsv")).size() == 2 && ++asked == 2) fail("killed");
     return false;
   };
-  EXPECT_THAT(error_of([&] { trainer.train(stop); }), "killed");
+  EXPECT_THAT(complaint([&] { trainer.train(stop); }), "killed");
   EXPECT_EQ(CheckpointReader(run("last.h5")).state()->latest.step, 2);
 }
 
 TEST_F(TrainerTest, RefusesTheDirectoryOfAnotherConfiguration) {
   run_training(config({"training.max_steps=1"}));
   const std::string last = contents(run("last.h5"));
-  const std::string error = error_of([&] {
+  const std::string error = complaint([&] {
     run_training(config({"training.max_steps=5", "model.encoder.dim=7", "training.beta1=0.8"}));
   });
   EXPECT_THAT(error,
@@ -537,7 +537,7 @@ TEST_F(TrainerTest, RefusesTheDirectoryOfAnotherConfiguration) {
   EXPECT_EQ(contents(run("last.h5")), last);
   std::ofstream(directory_ / "train.en", std::ios::app) << "a b\n";
   std::ofstream(directory_ / "train.de", std::ios::app) << "t s\n";
-  EXPECT_THAT(error_of([&] { run_training(config({"training.max_steps=5"})); }),
+  EXPECT_THAT(complaint([&] { run_training(config({"training.max_steps=5"})); }),
               HasSubstr("the training text is not the one"));
 }
 

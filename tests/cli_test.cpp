@@ -161,7 +161,10 @@ TEST_F(CliTest, WrongUsageIsCode2) {
   EXPECT_THAT(option.error, HasSubstr("unknown argument: --beem-size 3"));
   EXPECT_THAT(option.error, HasSubstr("dragoman translate --help"));
   EXPECT_EQ(run("translate").code, 2);
-  EXPECT_EQ(run("translate model --threads -1").code, 2);
+  const Outcome number = run("train model.yaml --threads -1");
+  EXPECT_EQ(number.code, 2);
+  EXPECT_THAT(number.error, HasSubstr("--threads: must be a whole number of at least 0, not -1"));
+  EXPECT_THAT(run("bench train model.yaml --steps 0").error, HasSubstr("at least 1, not 0"));
   EXPECT_EQ(run("translate model --threads many").code, 2);
   EXPECT_EQ(run("translate model --alignment-format hard").code, 2);
   EXPECT_EQ(run("translate model --alignments a --alignment-format soft-ish").code, 2);

@@ -10,6 +10,7 @@
 #include "cli/config.h"
 #include "cli/machine_options.h"
 #include "cli/output.h"
+#include "cli/whole_number.h"
 #include "train/benchmark.h"
 
 namespace dragoman {
@@ -107,19 +108,19 @@ void add_bench(CLI::App& app) {
   add_set_option(*train, options->sets);
   add_device_option(*train, options->device, "training.device");
   train->add_option("--steps", benchmark.steps, "Batches, one a step")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number_from(1))
       ->type_name("N")
       ->capture_default_str();
   train
       ->add_option("--passes", benchmark.passes,
                    "Passes over them, of which the median is told; one more before warms up")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number_from(1))
       ->type_name("N")
       ->capture_default_str();
   train
       ->add_option("--length", benchmark.length,
                    "Sentences of N random pieces in place of the training text")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number_from(1))
       ->type_name("N");
   train
       ->add_option("--batches", benchmark.batches,

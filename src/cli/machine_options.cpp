@@ -1,5 +1,6 @@
 #include "cli/machine_options.h"
 
+#include "cli/whole_number.h"
 #include "tensor/threads.h"
 
 namespace dragoman {
@@ -8,7 +9,7 @@ void add_threads_option(CLI::App& verb) {
   verb.add_option_function<int>(
           "--threads", [](int threads) { set_thread_count(threads); },
           "Processor cores used (all if left out)")
-      ->check(CLI::Range(0, 4096))
+      ->check(whole_number_from(0))
       ->type_name("N");
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/config.h"
 #include "cli/machine_options.h"
+#include "cli/whole_number.h"
 #include "config/config.h"
 #include "train/run.h"
 
@@ -62,7 +63,7 @@ void add_train(CLI::App& app) {
   add_device_option(*verb, options->device, "training.device");
   verb->add_option("--threads", options->threads,
                    "Processor cores used, 0 for all (if left out, training.threads)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number_from(0))
       ->type_name("N");
   verb->add_flag("--debug-nan", options->debug_nan,
                  "Look for the operation that made a NaN first (slower)");

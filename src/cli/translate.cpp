@@ -13,6 +13,7 @@
 #include "cli/decoding_options.h"
 #include "cli/machine_options.h"
 #include "cli/output.h"
+#include "cli/whole_number.h"
 #include "data/text.h"
 #include "decode/alignment.h"
 #include "decode/translator.h"
@@ -169,7 +170,7 @@ void add_translate(CLI::App& app) {
   verb->add_option("--window", options->window,
                    "Lines read before they are translated together: many are faster, 1 answers "
                    "each at once (1 on a terminal, else 4096)")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number_from(1))
       ->type_name("N");
   add_device_option(*verb, options->device, "auto");
   add_threads_option(*verb);

@@ -305,6 +305,41 @@ void expect_agreement(const Extents& extents) {
   }
 }
 
+// The sums of a transposed a's rows, which the product makes as it reads them.
+template <class T>
+void expect_sums(const Extents& extents) {
+  if (!sums_rows(Device{}, dtype_of<T>())) GTEST_SKIP() << "the products here make no sums";
+  const auto [m, n, k, gap] = extents;
+  const int64_t lda = m + gap;
+  const std::vector<float> numbers = random_numbers(k * lda, 1), old = random_numbers(m, 2);
+  const std::vector<T> a(numbers.begin(), numbers.end()), b(static_cast<size_t>(k * n), T{1});
+  std::vector<float> c(static_cast<size_t>(m * n));
+  for (const bool accumulate : {false, true}) {
+    std::vector<float> sums = old;
+    gemm(Device{}, {.m = m,
+                    .n = n,
+                    .k = k,
+                    .inputs = dtype_of<T>(),
+                    .a = a.data(),
+                    .lda = lda,
+                    .transpose_a = true,
+                    .b = b.data(),
+                    .ldb = n,
+                    .c = c.data(),
+                    .ldc = n,
+                    .sums = sums.data(),
+                    .accumulate_sums = accumulate});
+    for (int64_t i = 0; i < m; ++i) {
+      double expected = accumulate ? old[static_cast<size_t>(i)] : 0;
+      for (int64_t p = 0; p < k; ++p) expected += a[static_cast<size_t>(p * lda + i)];
+      ASSERT_NEAR(sums[static_cast<size_t>(i)], expected, 1e-5 * std::sqrt(double(k)) * 4) << i;
+    }
+  }
+}
+
+TEST_P(GemmTest, SumsTheRowsOfATransposedMatrix) { expect_sums<float>(GetParam()); }
+TEST_P(GemmTest, SumsTheRowsOfATransposedMatrixOfBf16) { expect_sums<Bf16>(GetParam()); }
+
 TEST_P(GemmTest, AgreesWithPlainLoops) { expect_agreement<float>(GetParam()); }
 TEST_P(GemmTest, OfBf16SumsInFloat) {
   if (!has_bf16_products(Device{})) GTEST_SKIP() << "this processor multiplies no bf16 numbers";

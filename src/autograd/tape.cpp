@@ -27,11 +27,11 @@ void Tape::check_values(std::string_view operation, std::span<const Tensor> valu
     for (const Variable& input : inputs) {
       if (!input.defined()) continue;
       const bool finite = all_finite(input.value());
-      from += fmt::format("{}{}{}", from.empty() ? "" : ", ", to_string(input.shape()),
+      from += fmt::format("{}{}{}", from.empty() ? "" : ", ", input.shape(),
                           finite ? "" : " (not finite)");
     }
     fail("the operation '{}' produced NaN or infinity in its result {}, from inputs of shapes {}",
-         operation, to_string(value.shape()), from);
+         operation, value.shape(), from);
   }
 }
 
@@ -85,7 +85,7 @@ void Tape::run(Entry& entry) {
   for (const auto& sink : entry.inputs) {
     check(!sink->written || all_finite(sink->gradient),
           "the gradient of the operation '{}' is NaN or infinite (for an input {})",
-          entry.operation, to_string(sink->gradient.shape()));
+          entry.operation, sink->gradient.shape());
   }
 }
 

@@ -59,8 +59,8 @@ GradientWriter Variable::zeroed_gradient() const {
 
 void Variable::add(Tensor gradient, bool shared) const {
   if (!sink_) return;
-  check(gradient.size() == sink_->shape.size(), "a gradient {} for a value {}",
-        to_string(gradient.shape()), to_string(sink_->shape));
+  check(gradient.size() == sink_->shape.size(), "a gradient {} for a value {}", gradient.shape(),
+        sink_->shape);
   const bool readable = gradient.dtype() == DType::kReal || gradient.dtype() == sink_->preferred;
   if (!sink_->written && !sink_->gradient.defined() && readable) {
     sink_->gradient = gradient.reshape(sink_->shape);

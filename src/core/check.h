@@ -21,6 +21,15 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+/// A formatter of types that have a to_string: it is called when a message is built, that is, on
+/// failure, and not whenever something is checked.
+struct ByToString : fmt::formatter<std::string> {
+  template <class T, class Context>
+  auto format(const T& value, Context& context) const {
+    return fmt::formatter<std::string>::format(to_string(value), context);
+  }
+};
+
 /// Throws Error with a formatted message.
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {

@@ -9,22 +9,21 @@
 namespace dragoman {
 
 inline void check_same_shape(std::string_view operation, const Variable& a, const Variable& b) {
-  check(a.shape() == b.shape(), "{}: the shapes {} and {} differ", operation, to_string(a.shape()),
-        to_string(b.shape()));
+  check(a.shape() == b.shape(), "{}: the shapes {} and {} differ", operation, a.shape(), b.shape());
 }
 
 /// For a vector or a matrix that must have as many columns as another.
 inline void check_columns(std::string_view operation, std::string_view what, const Variable& x,
                           int64_t columns) {
-  check(x.columns() == columns, "{}: {} {} must have {} columns", operation, what,
-        to_string(x.shape()), columns);
+  check(x.columns() == columns, "{}: {} {} must have {} columns", operation, what, x.shape(),
+        columns);
 }
 
 /// For ids, lengths and offsets.
 inline void check_ids(std::string_view operation, std::string_view what, const Tensor& ids,
                       int64_t size) {
   check(ids.dtype() == DType::kInt32 && ids.size() == size, "{}: {} must be {} int32, not {}",
-        operation, what, size, to_string(ids.shape()));
+        operation, what, size, ids.shape());
 }
 
 /// How to write a gradient that goes to all of these alike; those that want none do not matter.

@@ -124,7 +124,7 @@ struct GatedBackward {
 template <class Gate>
 Variable gated(Tape& tape, std::string_view name, const Variable& x, const Finish& finish) {
   check(x.columns() % 2 == 0, "{}: values and gates need an even number of columns, not {}", name,
-        to_string(x.shape()));
+        x.shape());
   const Mask mask(tape, name, finish.dropout);
   const int64_t n = x.rows(), d = x.columns() / 2;
   Tensor y = Tensor::empty({n, d}, finish.type, x.value().device());
@@ -311,8 +311,7 @@ Variable geglu(Tape& tape, const Variable& x, const Finish& finish) {
 }
 
 Variable maxout(Tape& tape, const Variable& x) {
-  check(x.columns() % 2 == 0, "maxout: pairs need an even number of columns, not {}",
-        to_string(x.shape()));
+  check(x.columns() % 2 == 0, "maxout: pairs need an even number of columns, not {}", x.shape());
   Tensor y = Tensor::empty({x.rows(), x.columns() / 2}, DType::kReal, x.value().device());
   {
     const auto in = x.data();

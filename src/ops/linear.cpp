@@ -74,10 +74,7 @@ class LinearSteps {
       convert(call.x, inputs.slice_rows(call.begin, end));
       if (!call.written) gradients_.slice_rows(call.begin, end).clear();  // nothing depends on it
     }
-    if (const GradientWriter to = weight.gradient()) {
-      product(tf32_, gradients_, true, inputs, false, to.data(), to.accumulate());
-    }
-    convert_and_sum(gradients_, type(), bias_);
+    product_gradients(tf32_, gradients_, {}, inputs, false, weight, weight_, true, bias_);
   }
 
   bool tf32_;
@@ -95,19 +92,18 @@ class LinearSteps {
 Variable matmul(Tape& tape, const Variable& a, const Variable& b, bool transpose_a,
                 bool transpose_b) {
   check((transpose_a ? a.rows() : a.columns()) == (transpose_b ? b.columns() : b.rows()),
-        "matmul: {}{} and {}{} do not fit", to_string(a.shape()), transpose_a ? "^T" : "",
-        to_string(b.shape()), transpose_b ? "^T" : "");
+        "matmul: {}{} and {}{} do not fit", a.shape(), transpose_a ? "^T" : "", b.shape(),
+        transpose_b ? "^T" : "");
   Tensor y =
       Tensor::empty({transpose_a ? a.columns() : a.rows(), transpose_b ? b.rows() : b.columns()},
                     DType::kReal, a.value().device());
   const Tensor left = operand(tape, a), right = operand(tape, b);
   const bool tf32 = tape.tf32();
   product(tf32, left, transpose_a, right, transpose_b, y.data(), false);
-  Variable result = tape.record("matmul", y, {a, b},
-                                [=, a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
-                                  product_gradients(tf32, convert(dy, left.dtype()), a, left,
-                                                    transpose_a, b, right, transpose_b);
-                                });
+  Variable result = tape.record(
+      "matmul", y, {a, b}, [=, a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
+        product_gradients(tf32, dy, a, left, transpose_a, b, right, transpose_b);
+      });
   if (result.needs_gradient()) result.sink()->preferred = left.dtype();
   return result;
 }
@@ -123,8 +119,7 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
   Variable result =
       tape.record("linear", y, {x, weight, bias},
                   [=, x = x.gradient_only(), weight = weight.gradient_only()](Tensor& dy) {
-                    product_gradients(tf32, convert_and_sum(dy, left.dtype(), bias), x, left, false,
-                                      weight, right, true);
+                    product_gradients(tf32, dy, x, left, false, weight, right, true, bias);
                   });
   if (result.needs_gradient()) result.sink()->preferred = left.dtype();
   return result;

@@ -125,8 +125,7 @@ CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight
                     visit(gradient, [&]<class T>(T* rows) {
                       launch::rows(device, n, classes, ScaleRow<T>{rows, d_loss.data(), classes});
                     });
-                    product_gradients(tf32, convert_and_sum(gradient, gradient.dtype(), bias), x,
-                                      left, false, weight, right, true);
+                    product_gradients(tf32, gradient, x, left, false, weight, right, true, bias);
                   });
   return {loss, chosen};
 }

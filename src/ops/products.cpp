@@ -26,6 +26,26 @@ struct ReadAndConvert {
   }
 };
 
+// out (+)= op(a) op(b).
+Gemm gemm_of(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+             real* out, bool accumulate) {
+  const int64_t n = transpose_b ? b.rows() : b.columns();
+  return {.m = transpose_a ? a.columns() : a.rows(),
+          .n = n,
+          .k = transpose_a ? a.rows() : a.columns(),
+          .inputs = a.dtype(),
+          .tf32 = tf32,
+          .a = a.address(),
+          .lda = a.columns(),
+          .transpose_a = transpose_a,
+          .b = b.address(),
+          .ldb = b.columns(),
+          .transpose_b = transpose_b,
+          .c = out,
+          .ldc = n,
+          .accumulate = accumulate};
+}
+
 }  // namespace
 
 Tensor operand(const Tape& tape, const Variable& x) {
@@ -35,25 +55,10 @@ Tensor operand(const Tape& tape, const Variable& x) {
 
 void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
              real* out, bool accumulate, const real* bias, const Tensor& packed) {
-  const int64_t m = transpose_a ? a.columns() : a.rows();
-  const int64_t k = transpose_a ? a.rows() : a.columns();
-  const int64_t n = transpose_b ? b.rows() : b.columns();
-  gemm(a.device(), {.m = m,
-                    .n = n,
-                    .k = k,
-                    .inputs = a.dtype(),
-                    .tf32 = tf32,
-                    .a = a.address(),
-                    .lda = a.columns(),
-                    .transpose_a = transpose_a,
-                    .b = b.address(),
-                    .ldb = b.columns(),
-                    .transpose_b = transpose_b,
-                    .c = out,
-                    .ldc = n,
-                    .bias = bias,
-                    .accumulate = accumulate,
-                    .packed = packed});
+  Gemm product = gemm_of(tf32, a, transpose_a, b, transpose_b, out, accumulate);
+  product.bias = bias;
+  product.packed = packed;
+  gemm(a.device(), product);
 }
 
 Tensor packed(const Tensor& b, bool transposed) {
@@ -65,9 +70,14 @@ Tensor packed(const Tensor& b, bool transposed) {
                            .transpose_b = transposed});
 }
 
-void product_gradients(bool tf32, const Tensor& dy, const Variable& a, const Tensor& a_value,
-                       bool transpose_a, const Variable& b, const Tensor& b_value,
-                       bool transpose_b) {
+void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, const Tensor& a_value,
+                       bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
+                       const Variable& bias) {
+  const DType type = a_value.dtype();
+  // The product that reads dy^T sums its rows up on the way, where it can.
+  const bool in_product = bias.needs_gradient() && transpose_b && b.needs_gradient() &&
+                          dy_given.dtype() == type && sums_rows(dy_given.device(), type);
+  const Tensor dy = in_product ? dy_given : convert_and_sum(dy_given, type, bias);
   if (const GradientWriter da = a.gradient()) {
     if (transpose_a) {
       product(tf32, b_value, transpose_b, dy, true, da.data(), da.accumulate());
@@ -77,7 +87,13 @@ void product_gradients(bool tf32, const Tensor& dy, const Variable& a, const Ten
   }
   if (const GradientWriter db = b.gradient()) {
     if (transpose_b) {
-      product(tf32, dy, true, a_value, transpose_a, db.data(), db.accumulate());
+      Gemm gradient = gemm_of(tf32, dy, true, a_value, transpose_a, db.data(), db.accumulate());
+      if (in_product) {
+        const GradientWriter sums = bias.gradient();
+        gradient.sums = sums.data();
+        gradient.accumulate_sums = sums.accumulate();
+      }
+      gemm(dy.device(), gradient);
     } else {
       product(tf32, a_value, !transpose_a, dy, false, db.data(), db.accumulate());
     }

@@ -17,14 +17,14 @@ void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool
 /// What several products that share op(b) read of it; undefined where that is b itself.
 Tensor packed(const Tensor& b, bool transposed);
 
-/// Adds the gradients of y = op(a) op(b), from that of y as the products read it, to those of a and
-/// b, whose values as they were multiplied are given beside them.
+/// Adds the gradients of y = op(a) op(b) + bias, from that of y, to those of a, b and bias (which
+/// may be undefined); a and b as they were multiplied are given beside them.
 void product_gradients(bool tf32, const Tensor& dy, const Variable& a, const Tensor& a_value,
-                       bool transpose_a, const Variable& b, const Tensor& b_value,
-                       bool transpose_b);
+                       bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
+                       const Variable& bias = {});
 
-/// dy as the products read it; the gradient of the bias (if it is defined and wants one), the sums
-/// of dy's columns, is made in the same pass.
+/// Adds the sums of dy's columns to the gradient of the bias, if it is defined and wants one.
+/// Returns dy as `type`, made in the same pass.
 Tensor convert_and_sum(const Tensor& dy, DType type, const Variable& bias);
 
 }  // namespace dragoman

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/check.h"
+
 namespace dragoman {
 
 /// A processor with memory of its own.
@@ -44,3 +46,6 @@ void synchronize(Device device);
 void copy_bytes(Device to, void* destination, Device from, const void* source, size_t bytes);
 
 }  // namespace dragoman
+
+template <>
+struct fmt::formatter<dragoman::Device> : dragoman::ByToString {};

@@ -9,7 +9,7 @@ namespace dragoman {
 void gemm(Device device, const Gemm& g) {
   if (g.m == 0 || g.n == 0) return;
   check(g.k > 0, "a matrix product of depth 0 ({} x 0 x {})", g.m, g.n);
-  check(!g.tf32 || device.on_gpu(), "a TF32 product was asked of the {}", to_string(device));
+  check(!g.tf32 || device.on_gpu(), "a TF32 product was asked of the {}", device);
   Profile::count(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
                  static_cast<double>(g.k));
   device.on_gpu() ? gpu::gemm(device.index, g) : cpu::gemm(g);
@@ -18,6 +18,8 @@ void gemm(Device device, const Gemm& g) {
 Tensor pack(Device device, const Gemm& product) {
   return device.on_gpu() ? Tensor() : cpu::pack(product);
 }
+
+bool sums_rows(Device device, DType inputs) { return !device.on_gpu() && cpu::sums_rows(inputs); }
 
 bool has_bf16_products(Device device) {
   return device.on_gpu() ? gpu::has_bf16_products(device.index) : cpu::has_bf16_products();

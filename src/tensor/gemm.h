@@ -25,7 +25,9 @@ struct Gemm {
   int64_t ldc = 0;
   const real* bias = nullptr;  ///< [n], added to every row; null: none.
   bool accumulate = false;     ///< Add to what `c` holds; it is not read otherwise.
-  Tensor packed = {};          ///< What `pack` made of b, or undefined.
+  real* sums = nullptr;        ///< Only where `sums_rows`: [m], the sums of op(a)'s rows; or null.
+  bool accumulate_sums = false;
+  Tensor packed = {};  ///< What `pack` made of b, or undefined.
 };
 
 /// Runs the product.
@@ -34,6 +36,9 @@ void gemm(Device device, const Gemm& product);
 /// The b of a product in the order in which gemm reads it, for the `packed` of several products
 /// that share it; m, a and c do not matter. Undefined where gemm reads b as it lies.
 Tensor pack(Device device, const Gemm& product);
+
+/// Whether gemm makes the sums of op(a)'s rows as it reads them, for a transposed a of that type.
+bool sums_rows(Device device, DType inputs);
 
 /// Whether the device multiplies bf16 numbers by itself, faster than floats: AVX512_BF16 or AMX.
 bool has_bf16_products(Device device);

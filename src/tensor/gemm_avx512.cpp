@@ -20,6 +20,7 @@ namespace dragoman::avx512 {
 namespace {
 
 constexpr int64_t kDepth = 256;  // words of depth of a panel, about
+constexpr int kMostRows = 10;    // of a slice of a that is read where it lies
 constexpr int64_t kBlock = 248;  // rows of a that a thread takes at a time, about
 
 // How a depth of k numbers is cut: into equal parts of whole words, a multiple of 16 each but the
@@ -69,7 +70,7 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, Target to, in
   const __m512 start[2] = {
       to.bias ? _mm512_maskz_loadu_ps(left, to.bias) : _mm512_setzero_ps(),
       to.bias ? _mm512_maskz_loadu_ps(right, to.bias + 16) : _mm512_setzero_ps()};
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     float* c = to.c + r * to.stride;
     sums[r][0] = start[0];
@@ -87,14 +88,14 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, Target to, in
     __builtin_prefetch(ahead.data + p * ahead.step, 0, 2);
     const __m512i b0 = _mm512_loadu_si512(b + p * kPanel);
     const __m512i b1 = _mm512_loadu_si512(b + p * kPanel + 16);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const uint32_t word = rows.word(r, p);
       sums[r][0] = Numbers::multiply_add(sums[r][0], word, b0);
       sums[r][1] = Numbers::multiply_add(sums[r][1], word, b1);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
     float* c = to.c + r * to.stride;
     if constexpr (kWhole) {
@@ -108,7 +109,7 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, Target to, in
 }
 
 // The kernel for that many rows, at most kRows.
-template <class Numbers, bool kPackedA, bool kWhole, int kRows = kSlice>
+template <class Numbers, bool kPackedA, bool kWhole, int kRows = kPackedA ? kSlice : kMostRows>
 void slice(int64_t rows, int64_t words, Rows a, const uint32_t* b, Ahead ahead, Target to,
            int64_t columns) {
   if constexpr (kRows > 0) {
@@ -197,7 +198,9 @@ class Product {
     const int64_t k = std::min(depth_.size(part) * Numbers::kPair, g_.k - begin);
     const Type* a = static_cast<const Type*>(g_.a);
     if (g_.transpose_a) {
-      return pack_slices<Numbers>(a + begin * g_.lda + at.row, g_.lda, at.rows, k, to);
+      float* const sums = g_.sums && at.column == 0 ? g_.sums + at.row : nullptr;
+      if (sums && part == 0 && !g_.accumulate_sums) std::fill_n(sums, at.rows, 0.0f);
+      return pack_slices<Numbers>(a + begin * g_.lda + at.row, g_.lda, at.rows, k, to, sums);
     }
     for (int64_t i = 0; i < at.rows; i += kSlice) {
       pack_rows<Numbers, kSlice>(a + (at.row + i) * g_.lda + begin, g_.lda,
@@ -212,17 +215,22 @@ class Product {
     const int64_t words = depth_.size(part);
     const int64_t stride = g_.lda * static_cast<int64_t>(sizeof(Type));
     const char* a = static_cast<const char*>(g_.a) + at.row * stride + depth_.begin(part) * 4;
+    const int64_t slices = parts(at.rows, kPackedA ? kSlice : kMostRows);
+    const auto begin_of = [&](int64_t s) {
+      return kPackedA ? std::min(s * kSlice, at.rows) : s * at.rows / slices;
+    };
     for (int64_t j = 0; j < at.columns; j += kPanel) {
       const int64_t column = at.column + j, columns = std::min(kPanel, at.columns - j);
       const uint32_t* b = packed + panel_begin(part, column);
-      Ahead ahead = next_panel(at, part, j, packed);
-      for (int64_t i = 0; i < at.rows; i += kSlice) {
-        const int64_t rows = std::min(kSlice, at.rows - i);
+      Ahead ahead = next_panel(at, part, j, slices, packed);
+      for (int64_t s = 0; s < slices; ++s) {
+        const int64_t i = begin_of(s), end = begin_of(s + 1), rows = end - i;
         Rows from{a + i * stride, stride, 4};
         if constexpr (kPackedA)
-          from.data = reinterpret_cast<const char*>(packed_a + i / kSlice * slice_distance(words));
+          from.data = reinterpret_cast<const char*>(packed_a + s * slice_distance(words));
         // The first panel brings the block into the cache: the next slice is asked for early.
-        if (!kPackedA && j == 0) prefetch(from.data + kSlice * stride, at.rows - i - kSlice, words);
+        if (!kPackedA && j == 0)
+          prefetch(a + end * stride, std::min<int64_t>(at.rows - end, kMostRows), words);
         const Target to{g_.c + (at.row + i) * g_.ldc + column, g_.ldc,
                         g_.bias && part == 0 ? g_.bias + column : nullptr,
                         g_.accumulate || part > 0};
@@ -238,16 +246,17 @@ class Product {
 
   // After the panel of the columns from j on: divided among all words of all slices. After the last
   // of all it is the first, with which the next block begins.
-  Ahead next_panel(const Block& at, int64_t part, int64_t j, const uint32_t* packed) const {
+  Ahead next_panel(const Block& at, int64_t part, int64_t j, int64_t slices,
+                   const uint32_t* packed) const {
     const bool last = j + kPanel >= at.columns;
     const int64_t next = last ? (part + 1) % depth_.count() : part;
     const uint32_t* panel = packed + panel_begin(next, at.column + (last ? 0 : j + kPanel));
     return {reinterpret_cast<const char*>(panel),
-            parts(depth_.size(next) * kPanel * 4, parts(at.rows, kSlice) * depth_.size(part))};
+            parts(depth_.size(next) * kPanel * 4, slices * depth_.size(part))};
   }
 
   void prefetch(const char* from, int64_t rows, int64_t words) const {
-    for (int64_t r = 0; r < std::min(rows, kSlice); ++r) {
+    for (int64_t r = 0; r < rows; ++r) {
       const char* row = from + r * g_.lda * static_cast<int64_t>(sizeof(Type));
       for (int64_t byte = 0; byte < 4 * words; byte += 64) __builtin_prefetch(row + byte, 0, 2);
     }

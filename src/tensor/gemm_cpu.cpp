@@ -184,7 +184,7 @@ void gemm_by_library(const Gemm& g) {
 }  // namespace
 
 void cpu::gemm(const Gemm& g) {
-  const bool worthwhile = g.packed.defined() || g.m >= kWorthPacking;
+  const bool worthwhile = g.packed.defined() || g.sums || g.m >= kWorthPacking;
   if (!worthwhile || !avx512::multiplies(g.inputs)) return gemm_by_library(g);
   const Tensor packed = g.packed.defined() ? g.packed : cpu::pack(g);
   avx512::multiply(g, reinterpret_cast<const uint32_t*>(packed.data<int32_t>()));
@@ -196,6 +196,8 @@ Tensor cpu::pack(const Gemm& g) {
   avx512::pack(g, reinterpret_cast<uint32_t*>(packed.data<int32_t>()));
   return packed;
 }
+
+bool cpu::sums_rows(DType inputs) { return avx512::multiplies(inputs); }
 
 bool cpu::has_bf16_products() {
   return dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core_bf16;

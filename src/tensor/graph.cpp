@@ -7,7 +7,7 @@
 namespace dragoman {
 
 Graph::Graph(Device device, const std::function<void()>& work) : device_(device) {
-  check(device.on_gpu(), "a graph is for a GPU, not for {}", to_string(device));
+  check(device.on_gpu(), "a graph is for a GPU, not for {}", device);
   Allocator& allocator = Allocator::of(device);
   // While a graph is made nothing can be given back to the system, and it needs as much as a run.
   allocator.release_cached();

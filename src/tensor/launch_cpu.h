@@ -60,7 +60,7 @@ void tasks(int64_t count, int64_t scratch, int64_t work, F f) {
       memory.reset(new (kLine) real[static_cast<size_t>(scratch)]);
       capacity = scratch;
     }
-#pragma omp for schedule(dynamic, chunk)
+#pragma omp for schedule(dynamic, chunk) nowait  // the end of the region waits
     for (int64_t task = 0; task < count; ++task) f(Lane{}, task, memory.get());
   }
 }

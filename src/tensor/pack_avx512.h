@@ -45,6 +45,10 @@ struct Bf16s {
   }
 };
 
+// What multiply_add by which adds the numbers of each word up.
+template <class Numbers>
+inline constexpr uint32_t kOnes = Numbers::kPair == 1 ? 0x3F800000u : 0x3F803F80u;
+
 // The first `count` of 16 words.
 inline __mmask16 first(int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xFFFF : (1 << std::max<int64_t>(count, 0)) - 1);
@@ -161,14 +165,24 @@ void pack_panel(const typename Numbers::Type* from, int64_t stride, int64_t coun
 // cache.
 inline int64_t slice_distance(int64_t words) { return words * kSlice + 16; }
 
-// Slices [words of k, kSlice] from `count` columns of k rows.
+// Slices [words of k, kSlice] from `count` columns of k rows. Adds each column's sum to `sums`, if
+// that is not null.
 template <class Numbers>
 void pack_slices(const typename Numbers::Type* from, int64_t stride, int64_t count, int64_t k,
-                 uint32_t* to) {
+                 uint32_t* to, float* sums) {
+  const auto add_to = [](float* sum, int64_t left, __m512i words) {
+    const __mmask16 kept = first(left);
+    _mm512_mask_storeu_ps(
+        sum, kept, Numbers::multiply_add(_mm512_maskz_loadu_ps(kept, sum), kOnes<Numbers>, words));
+  };
   const int64_t distance = slice_distance(parts(k, Numbers::kPair));
   for (int64_t p = 0; p < k; p += Numbers::kPair, to += kSlice) {
     for (int64_t i = 0; i < count; i += 32) {
       const Words words = read_columns<Numbers>(from + i, stride, p, k, count - i);
+      if (sums) {
+        add_to(sums + i, count - i, words.low);
+        if (count - i > 16) add_to(sums + i + 16, count - i - 16, words.high);
+      }
       uint32_t* slice = to + i / kSlice * distance;
       const auto store = [&](int64_t place, __m256i half) {
         if (i + place * kSlice < count) {

@@ -95,8 +95,8 @@ void* Tensor::bytes() const {
 }
 
 Tensor Tensor::view(int64_t offset, const Shape& shape) const {
-  check(offset >= 0 && offset + shape.size() <= size_, "a view {} at {} leaves a tensor {}",
-        to_string(shape), offset, to_string(shape_));
+  check(offset >= 0 && offset + shape.size() <= size_, "a view {} at {} leaves a tensor {}", shape,
+        offset, shape_);
   Tensor part = *this;
   part.offset_ += offset;
   part.shape_ = shape;
@@ -105,14 +105,13 @@ Tensor Tensor::view(int64_t offset, const Shape& shape) const {
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  check(shape.size() == size_, "a tensor {} cannot take the shape {}", to_string(shape_),
-        to_string(shape));
+  check(shape.size() == size_, "a tensor {} cannot take the shape {}", shape_, shape);
   return view(0, shape);
 }
 
 Tensor Tensor::slice_rows(int64_t begin, int64_t end) const {
   check(begin >= 0 && begin <= end && end <= rows(), "rows {} to {} are not in a tensor {}", begin,
-        end, to_string(shape_));
+        end, shape_);
   return view(begin * columns(), {end - begin, columns()});
 }
 
@@ -124,7 +123,7 @@ Tensor Tensor::clone() const {
 
 void Tensor::copy_from(const Tensor& other) const {
   check(other.size_ == size_ && other.dtype_ == dtype_, "a tensor {} cannot be copied from one {}",
-        to_string(shape_), to_string(other.shape_));
+        shape_, other.shape_);
   copy_bytes(device(), bytes(), other.device(), other.bytes(),
              static_cast<size_t>(size_) * element_bytes());
 }
@@ -153,7 +152,7 @@ Tensor iota(int64_t n, Device device, int32_t first, int32_t step) {
 
 Tensor take_rows(const Tensor& table, const Tensor& rows) {
   check(table.shape().rank() == 1 || table.shape().rank() == 2,
-        "rows are taken of a vector or a matrix, not of a tensor {}", to_string(table.shape()));
+        "rows are taken of a vector or a matrix, not of a tensor {}", table.shape());
   const int64_t n = rows.size();
   Tensor taken = Tensor::empty(table.shape().rank() == 1 ? Shape{n} : Shape{n, table.columns()},
                                table.dtype(), table.device());
@@ -163,8 +162,8 @@ Tensor take_rows(const Tensor& table, const Tensor& rows) {
 }
 
 void convert(const Tensor& tensor, const Tensor& to) {
-  check(tensor.size() == to.size(), "a tensor {} cannot be converted into one {}",
-        to_string(tensor.shape()), to_string(to.shape()));
+  check(tensor.size() == to.size(), "a tensor {} cannot be converted into one {}", tensor.shape(),
+        to.shape());
   if (tensor.address() == to.address() && tensor.dtype() == to.dtype()) return;
   visit(tensor, [&](const auto* in) {
     visit(to, [&](auto* out) { launch::map(to.device(), to.size(), Convert{in, out}); });

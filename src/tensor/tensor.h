@@ -61,6 +61,13 @@ class Shape {
 /// "[2000, 512]".
 std::string to_string(const Shape& shape);
 
+}  // namespace dragoman
+
+template <>
+struct fmt::formatter<dragoman::Shape> : dragoman::ByToString {};
+
+namespace dragoman {
+
 /// A contiguous tensor. Most are matrices [rows, columns]: `rows()` is the product of all extents
 /// but the last, `columns()` the last. A default-constructed tensor is undefined.
 class Tensor {
@@ -74,7 +81,7 @@ class Tensor {
   template <class T>
   static Tensor from(std::span<const T> values, const Shape& shape, Device device = {}) {
     check(static_cast<int64_t>(values.size()) == shape.size(), "{} values do not fill a tensor {}",
-          values.size(), to_string(shape));
+          values.size(), shape);
     Tensor tensor = empty(shape, dtype_of<T>(), device);
     copy_bytes(device, tensor.bytes(), Device{}, values.data(), values.size_bytes());
     return tensor;
@@ -100,7 +107,7 @@ class Tensor {
   /// The first element. Constness is the handle's, not the memory's, as with a pointer.
   template <class T = real>
   T* data() const {
-    check(dtype_ == dtype_of<T>(), "a tensor {} was read as another type", to_string(shape_));
+    check(dtype_ == dtype_of<T>(), "a tensor {} was read as another type", shape_);
     return static_cast<T*>(bytes());
   }
 

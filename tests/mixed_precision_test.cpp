@@ -2,6 +2,7 @@
 // 2^-8 is the distance of a bf16 number from the next.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <numeric>
 
 #include <cmath>
 #include <functional>
@@ -77,6 +78,13 @@ std::vector<Writer> writers() {
                     const std::vector<int32_t> rows{4, -1, 0, 4, 29};
                     return gather_rows(t, x, Tensor::from(rows), type);
                   }});
+  list.push_back(
+      {"permute_rows", [=](Tape& t, const Variable& x, DType type) {
+         std::vector<int32_t> rows(static_cast<size_t>(kRows));
+         std::iota(rows.rbegin(), rows.rend(), 0);
+         const Tensor reversed = Tensor::from(rows);
+         return permute_rows(t, {x, x}, {{reversed, reversed}, {reversed, reversed}}, type);
+       }});
   list.push_back({"concat_rows", [=](Tape& t, const Variable& x, DType type) {
                     const Variable low = x.with_low(convert(x.value(), DType::kBf16));
                     return concat_rows(t, {x, low}, type);
@@ -145,6 +153,15 @@ TEST(MixedPrecision, ProductsReadTheCopyOfAWeight) {
   EXPECT_THAT(linear(tape, x, weight).value().to_host(), testing::Each(0));
   tape.set_products(DType::kReal);
   EXPECT_THAT(linear(tape, x, weight).value().to_host(), testing::Contains(testing::Ne(0)));
+}
+
+TEST(MixedPrecision, PermutedRowsComeWithTheCopyThatProductsRead) {
+  NEEDS_BF16_PRODUCTS();
+  Tape tape;
+  tape.set_products(DType::kBf16);
+  const Tensor order = Tensor::from(std::vector<int32_t>{2, 1, 0});
+  const Variable y = permute_rows(tape, {Variable(normal_numbers({3, 8}, 1))}, {{order, order}});
+  EXPECT_EQ(convert(y.low(), DType::kReal).to_host(), rounded(y.value()));
 }
 
 TEST(MixedPrecision, OperationsThatFeedAProductWriteItsGradientAsBf16) {

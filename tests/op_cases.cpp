@@ -230,6 +230,31 @@ void add_indexed(Table& table, const Sizes& s, int64_t n, int64_t d) {
           return gathered[i] < 0 ? Number(0) : x[0](gathered[i], j);
         });
       });
+  // Two matrices side by side, the second from its end, and one that is read twice.
+  for (const bool twice : {false, true}) {
+    Ids rotated(static_cast<size_t>(n)), back(rotated), reversed(rotated);
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t row = (i + n / 3) % n;
+      rotated[static_cast<size_t>(i)] = static_cast<int32_t>(row);
+      back[static_cast<size_t>(row)] = static_cast<int32_t>(i);
+      reversed[static_cast<size_t>(i)] = static_cast<int32_t>(n - 1 - i);
+    }
+    std::vector<Shape> shapes = {{n, d}};
+    if (!twice) shapes.push_back({n, d + 1});
+    table.row(
+        "permute_rows", twice ? "twice" : "", shapes,
+        [=](Tape& t, const Variables& x) {
+          return permute_rows(
+              t, {x[0], x[twice ? 0 : 1]},
+              {{beside(x, rotated), beside(x, back)}, {beside(x, reversed), beside(x, reversed)}});
+        },
+        [=](const Matrices& x) {
+          const Matrix& other = x[twice ? 0 : 1];
+          return build(n, d + other.columns, [&](int64_t i, int64_t j) {
+            return j < d ? x[0](rotated[i], j) : other(reversed[i], j - d);
+          });
+        });
+  }
   const Ids scattered = random_ids(n, -1, n / 2 + 1, 2);
   table.row(
       "scatter_rows", "", {{n, d}},

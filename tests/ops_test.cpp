@@ -104,6 +104,23 @@ const Misfit kMisfits[] = {
      [](Tape& t) {
        gather_rows(t, zeros({2, 3}), Tensor::zeros({2}));
      }},
+    {"permute_rows",
+     [](Tape& t) {
+       permute_rows(t, {zeros({2, 3})}, {{ids({1, 0}), ids({1})}});
+     }},
+    {"permute_rows",
+     [](Tape& t) {
+       permute_rows(t, {zeros({2, 3})}, {{ids({1}), ids({1, 0})}});
+     }},
+    {"permute_rows",
+     [](Tape& t) {
+       const Permutation order{ids({1, 0}), ids({1, 0})};
+       permute_rows(t, {zeros({2, 3}), zeros({3, 3})}, {order, order});
+     }},
+    {"permute_rows",
+     [](Tape& t) {
+       permute_rows(t, {zeros({2, 3})}, {});
+     }},
     {"scatter_rows",
      [](Tape& t) {
        scatter_rows(t, zeros({2, 3}), ids({0}), 5);

@@ -176,8 +176,8 @@ Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variab
   }
   const TimeOrder order = time_order(packing, false);
   const Context context = prepare(tape, memory);
-  const Variable inputs =
-      gather_rows(tape, dropout(tape, embedded, embedding_dropout_), order.rows, tape.products());
+  const Variable inputs = permute_rows(tape, {dropout(tape, embedded, embedding_dropout_)},
+                                       {order.in_time()}, tape.products());
   const std::vector<Variable> from_embedding =
       split_rows(tape, from_below_[0](tape, inputs), order.sizes);
   const std::vector<Variable> embedded_steps =
@@ -199,7 +199,8 @@ Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variab
     }
   }
   if (watched) {
-    const Tensor weights = gather_rows(tape, concat_rows(tape, attended), order.places).value();
+    const Tensor weights =
+        permute_rows(tape, {concat_rows(tape, attended)}, {order.packed()}).value();
     maps->push_back(
         {AttentionMap::Kind::kCross, 0, weights.reshape({weights.rows(), 1, weights.columns()})});
   }
@@ -208,7 +209,7 @@ Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variab
   const Variable features = input_feeding_ ? concat_rows(tape, readouts)
                                            : read_out(tape, concat_rows(tape, states, read), inputs,
                                                       concat_rows(tape, contexts, read));
-  return gather_rows(tape, features, order.places);
+  return permute_rows(tape, {features}, {order.packed()}, read);
 }
 
 std::unique_ptr<DecoderState> RecurrentDecoder::start(Tape& tape, const Memory& memory) const {

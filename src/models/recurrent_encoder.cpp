@@ -26,30 +26,20 @@ Memory RecurrentEncoder::encode(Tape& tape, const Variable& embedded, const Pack
   const TimeOrder forwards = time_order(packing, false);
   const TimeOrder backwards = bidirectional_ ? time_order(packing, true) : TimeOrder();
   Variable x = dropout(tape, embedded, embedding_dropout_);
+  std::vector<Permutation> orders = {forwards.packed()};
+  if (bidirectional_) orders.push_back(backwards.packed());
   std::vector<Variable> outputs;
   for (size_t number = 0; number < layers_.size(); ++number) {
     outputs.clear();
     for (const RecurrentLayer& layer : layers_[number].directions) {
       outputs.push_back(layer(tape, x, layer.backwards() ? backwards : forwards));
     }
-    Variable y = outputs.size() == 1 ? outputs[0] : concat_columns(tape, outputs);
+    Variable y = permute_rows(tape, outputs, orders);
     if (number + 1 < layers_.size()) y = dropout(tape, y, dropout_);
     x = residual_ && number > 0 ? add(tape, x, y) : y;
   }
-  // A direction has read the whole sentence at its last token, or at its first. Those that fill a
-  // batch up may have none.
-  std::vector<int32_t> first, last;
-  const auto n = packing.sentences();
-  for (int64_t s = 0; s < n; ++s) {
-    const auto begin = static_cast<size_t>(s);
-    first.push_back(packing.length(s) > 0 ? packing.bounds[begin] : -1);
-    last.push_back(packing.length(s) > 0 ? packing.bounds[begin + 1] - 1 : -1);
-  }
-  const Device device = packing.offsets.device();
-  std::vector<Variable> ends = {gather_rows(tape, outputs[0], Tensor::from(last, {n}, device))};
-  if (bidirectional_) {
-    ends.push_back(gather_rows(tape, outputs[1], Tensor::from(first, {n}, device)));
-  }
+  std::vector<Variable> ends = {gather_rows(tape, outputs[0], forwards.ends)};
+  if (bidirectional_) ends.push_back(gather_rows(tape, outputs[1], backwards.ends));
   return {x, packing, bidirectional_ ? concat_columns(tape, ends) : ends[0]};
 }
 

@@ -20,6 +20,10 @@ Variable Linear::step(Tape& tape, const Variable& x) const {
   return step_linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable());
 }
 
+Variable Linear::of_zeros(Tape& tape, int64_t n) const {
+  return gather_rows(tape, *bias_, Tensor::zeros({n}, DType::kInt32, (*bias_).value().device()));
+}
+
 Normalization::Normalization(const Scope& scope, int64_t dim, Kind kind)
     : kind_(kind), gain_(scope.add("gain", {dim}, Start::kOnes)) {
   if (kind == Kind::kLayerNorm) bias_ = scope.add("bias", {dim}, Start::kZeros);

@@ -21,6 +21,8 @@ class Linear {
   Variable operator()(Tape& tape, const Variable& x) const;
   /// The same where the layer is called at each step of a sequence.
   Variable step(Tape& tape, const Variable& x) const;
+  /// The result for n rows of zeros: the bias, which the layer must have.
+  Variable of_zeros(Tape& tape, int64_t n) const;
 
  private:
   Parameter weight_;

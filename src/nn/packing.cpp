@@ -35,7 +35,7 @@ TimeOrder time_order(const Packing& packing, bool backwards) {
   std::stable_sort(by_length.begin(), by_length.end(),
                    [&](int32_t a, int32_t b) { return packing.length(a) > packing.length(b); });
   TimeOrder order;
-  std::vector<int32_t> rows, places(static_cast<size_t>(packing.tokens())), ranks(sentences);
+  std::vector<int32_t> rows, places(static_cast<size_t>(packing.tokens())), ends(sentences, -1);
   rows.reserve(places.size());
   size_t active = sentences;
   for (int64_t t = 0; std::ssize(rows) < packing.tokens(); ++t) {
@@ -44,17 +44,14 @@ TimeOrder time_order(const Packing& packing, bool backwards) {
     for (size_t rank = 0; rank < active; ++rank) {
       const auto s = static_cast<size_t>(by_length[rank]);
       const int64_t row = backwards ? packing.bounds[s + 1] - 1 - t : packing.bounds[s] + t;
-      places[static_cast<size_t>(row)] = static_cast<int32_t>(rows.size());
+      places[static_cast<size_t>(row)] = ends[s] = static_cast<int32_t>(rows.size());
       rows.push_back(static_cast<int32_t>(row));
     }
-  }
-  for (size_t rank = 0; rank < sentences; ++rank) {
-    ranks[static_cast<size_t>(by_length[rank])] = static_cast<int32_t>(rank);
   }
   const Device device = packing.offsets.device();
   order.rows = Tensor::from(rows, {packing.tokens()}, device);
   order.places = Tensor::from(places, {packing.tokens()}, device);
-  order.ranks = Tensor::from(ranks, {packing.sentences()}, device);
+  order.ends = Tensor::from(ends, {packing.sentences()}, device);
   return order;
 }
 

@@ -41,10 +41,14 @@ struct TokenBatch {
 /// and so on; the longest sentence first, so that the sentences still being read are always the
 /// first rows of the state.
 struct TimeOrder {
-  Tensor rows;                 ///< int32 [tokens]: the packed row of each place in this order.
-  Tensor places;               ///< int32 [tokens]: the inverse, the place of each packed row.
-  Tensor ranks;                ///< int32 [sentences]: the row of the state that reads a sentence.
+  Tensor rows;    ///< int32 [tokens]: the packed row of each place in this order.
+  Tensor places;  ///< int32 [tokens]: the inverse, the place of each packed row.
+  Tensor ends;    ///< int32 [sentences]: the place of the last token that is read of a sentence, -1
+                  ///< where it has none.
   std::vector<int64_t> sizes;  ///< Sentences that have a t-th token, for every t.
+
+  Permutation in_time() const { return {rows, places}; }
+  Permutation packed() const { return {places, rows}; }
 };
 
 /// The order that reads forwards, or each sentence from its end.

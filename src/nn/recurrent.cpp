@@ -24,16 +24,21 @@ RecurrentCell::RecurrentCell(const Scope& scope, Kind kind, int64_t dim, bool la
   }
 }
 
-RecurrentState RecurrentCell::zero_state(int64_t n, Device device) const {
-  const Variable zeros(Tensor::zeros({n, dim_}, DType::kReal, device));
-  return {zeros, kind_ == Kind::kLstm ? zeros : Variable()};
+RecurrentState RecurrentCell::start(Tape& tape, const Variable& from_input) const {
+  const int64_t n = from_input.rows();
+  const Variable zeros(Tensor::zeros({n, dim_}, DType::kReal, from_input.value().device()));
+  return advance(tape, from_input, from_state_.of_zeros(tape, n),
+                 {zeros, kind_ == Kind::kLstm ? zeros : Variable()}, {});
 }
 
 RecurrentState RecurrentCell::step(Tape& tape, const Variable& from_input,
                                    const RecurrentState& state,
                                    const Variable& from_context) const {
-  Variable inputs = from_input, context = from_context;
-  Variable recurrent = from_state_.step(tape, state.hidden);
+  return advance(tape, from_input, from_state_.step(tape, state.hidden), state, from_context);
+}
+
+RecurrentState RecurrentCell::advance(Tape& tape, Variable inputs, Variable recurrent,
+                                      const RecurrentState& state, Variable context) const {
   if (layer_norm_) {
     if (context.defined()) inputs = add(tape, inputs, std::exchange(context, {}));
     inputs = input_norm_(tape, inputs);
@@ -57,16 +62,17 @@ RecurrentLayer::RecurrentLayer(const Scope& scope, RecurrentCell::Kind kind, int
       backwards_(backwards) {}
 
 Variable RecurrentLayer::operator()(Tape& tape, const Variable& x, const TimeOrder& order) const {
-  const Variable inputs = from_input_(tape, gather_rows(tape, x, order.rows, tape.products()));
+  const Variable inputs =
+      from_input_(tape, permute_rows(tape, {x}, {order.in_time()}, tape.products()));
   const std::vector<Variable> steps = split_rows(tape, inputs, order.sizes);
-  RecurrentState state = cell_.zero_state(order.sizes[0], x.value().device());
-  std::vector<Variable> hidden;
+  RecurrentState state = cell_.start(tape, steps[0]);
+  std::vector<Variable> hidden = {state.hidden};
   hidden.reserve(steps.size());
-  for (size_t t = 0; t < steps.size(); ++t) {
+  for (size_t t = 1; t < steps.size(); ++t) {
     state = cell_.step(tape, steps[t], first_rows(tape, state, order.sizes[t]));
     hidden.push_back(state.hidden);
   }
-  return gather_rows(tape, concat_rows(tape, hidden), order.places);
+  return concat_rows(tape, hidden);
 }
 
 }  // namespace dragoman

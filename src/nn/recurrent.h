@@ -37,12 +37,17 @@ class RecurrentCell {
   Linear input_layer(const Scope& scope, int64_t in, bool bias) const {
     return Linear(scope, in, gate_width(), bias, gates());
   }
-  RecurrentState zero_state(int64_t n, Device device) const;
+  /// The first step, from a state of zeros.
+  RecurrentState start(Tape& tape, const Variable& from_input) const;
   /// `from_context`, if defined, is another part of the sum from the input.
   RecurrentState step(Tape& tape, const Variable& from_input, const RecurrentState& state,
                       const Variable& from_context = {}) const;
 
  private:
+  // The state after `state`, from the sums that are given.
+  RecurrentState advance(Tape& tape, Variable inputs, Variable recurrent,
+                         const RecurrentState& state, Variable context) const;
+
   Kind kind_ = Kind::kGru;
   int64_t dim_ = 0;
   Linear from_state_;
@@ -61,7 +66,8 @@ class RecurrentLayer {
   RecurrentLayer(const Scope& scope, RecurrentCell::Kind kind, int64_t in, int64_t dim,
                  bool layer_norm, bool backwards);
 
-  /// x [tokens, in] -> [tokens, dim], both packed. `order` must be of this layer's direction.
+  /// x [tokens, in], packed -> [tokens, dim], in the order of time. `order` must be of this layer's
+  /// direction.
   Variable operator()(Tape& tape, const Variable& x, const TimeOrder& order) const;
   bool backwards() const { return backwards_; }
 

@@ -71,6 +71,14 @@ Variable slice_rows(Tape& tape, const Variable& x, int64_t begin, int64_t end);
 std::vector<Variable> split_rows(Tape& tape, const Variable& x, const std::vector<int64_t>& sizes);
 /// y[i] = x[index[i]] as `type`; index is int32 [n]. A negative index gives a row of zeros.
 Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index, DType type = DType::kReal);
+/// An order of n rows: place i has row rows[i], and row r is at places[r]; both are int32 [n].
+struct Permutation {
+  Tensor rows, places;
+};
+/// Matrices of the same number of rows side by side, each with its rows in an order of its own, as
+/// `type`.
+Variable permute_rows(Tape& tape, const std::vector<Variable>& parts,
+                      const std::vector<Permutation>& orders, DType type = DType::kReal);
 /// y [rows, d] with y[index[i]] += x[i], and zero elsewhere. A negative index is left out.
 Variable scatter_rows(Tape& tape, const Variable& x, const Tensor& index, int64_t rows);
 /// The mean over each group of consecutive rows: x [n, d], offsets int32 [groups + 1] -> [groups,

@@ -50,6 +50,46 @@ struct GatherRow {
   }
 };
 
+template <class T>
+struct Write {
+  T* to;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real value) const { to[i] = value; }
+};
+struct WriteBoth {
+  real* to;
+  Bf16* low;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real value) const {
+    to[i] = value;
+    low[i] = value;
+  }
+};
+
+// Row rows[i] of a part goes to the columns from `begin` on of row i.
+template <class W>
+struct PermuteRow {
+  const real* from;
+  const int32_t* rows;
+  W write;
+  int64_t columns, begin, width;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const real* in = from + rows[row] * width;
+    lane.each(width,
+              [=, to = write, first = row * columns + begin](int64_t c) { to(first + c, in[c]); });
+  }
+};
+// The same back.
+template <class W>
+struct PermuteBack {
+  const real* from;
+  const int32_t* places;
+  W write;
+  int64_t columns, begin, width;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const real* in = from + places[row] * columns + begin;
+    lane.each(width, [=, to = write, first = row * width](int64_t c) { to(first + c, in[c]); });
+  }
+};
+
 }  // namespace
 
 Variable concat_columns(Tape& tape, const std::vector<Variable>& parts) {
@@ -57,7 +97,7 @@ Variable concat_columns(Tape& tape, const std::vector<Variable>& parts) {
   int64_t columns = 0;
   for (const Variable& part : parts) {
     check(part.rows() == parts[0].rows(), "concat_columns: the shapes {} and {} differ in rows",
-          to_string(parts[0].shape()), to_string(part.shape()));
+          parts[0].shape(), part.shape());
     columns += part.columns();
   }
   Tensor y = Tensor::empty({parts[0].rows(), columns}, DType::kReal, parts[0].value().device());
@@ -79,7 +119,7 @@ Variable concat_columns(Tape& tape, const std::vector<Variable>& parts) {
 
 Variable slice_columns(Tape& tape, const Variable& x, int64_t begin, int64_t count) {
   check(begin >= 0 && count > 0 && begin + count <= x.columns(),
-        "slice_columns: {} columns from {} are not in {}", count, begin, to_string(x.shape()));
+        "slice_columns: {} columns from {} are not in {}", count, begin, x.shape());
   Tensor y = Tensor::empty({x.rows(), count}, DType::kReal, x.value().device());
   copy_columns(x.value(), begin, y, 0, count);
   return tape.record("slice_columns", y, {x}, [=](Tensor& dy) {
@@ -114,7 +154,7 @@ Variable concat_rows(Tape& tape, const std::vector<Variable>& parts, DType type)
 
 Variable slice_rows(Tape& tape, const Variable& x, int64_t begin, int64_t end) {
   check(begin >= 0 && begin <= end && end <= x.rows(),
-        "slice_rows: the rows {} to {} are not in {}", begin, end, to_string(x.shape()));
+        "slice_rows: the rows {} to {} are not in {}", begin, end, x.shape());
   const Variable y =
       tape.record("slice_rows", x.value().slice_rows(begin, end), {x}, [=](Tensor& dy) {
         const GradientWriter dx = x.zeroed_gradient();
@@ -128,7 +168,7 @@ Variable slice_rows(Tape& tape, const Variable& x, int64_t begin, int64_t end) {
 
 std::vector<Variable> split_rows(Tape& tape, const Variable& x, const std::vector<int64_t>& sizes) {
   check(std::accumulate(sizes.begin(), sizes.end(), int64_t{0}) == x.rows(),
-        "split_rows: the sizes do not sum to the {} rows of {}", x.rows(), to_string(x.shape()));
+        "split_rows: the sizes do not sum to the {} rows of {}", x.rows(), x.shape());
   std::vector<Tensor> parts;
   int64_t begin = 0;
   for (const int64_t size : sizes) {
@@ -175,6 +215,55 @@ Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index, DType t
         dy.device(), n, d, index.data<int32_t>(), x.zeroed_gradient().data(),
         [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return g[row * d + c]; });
   });
+}
+
+Variable permute_rows(Tape& tape, const std::vector<Variable>& parts,
+                      const std::vector<Permutation>& orders, DType type) {
+  check(!parts.empty() && parts.size() == orders.size(),
+        "permute_rows: {} matrices and {} permutations", parts.size(), orders.size());
+  const int64_t n = parts[0].rows();
+  const Device device = parts[0].value().device();
+  int64_t columns = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    check(parts[i].rows() == n, "permute_rows: the shapes {} and {} differ in rows",
+          parts[0].shape(), parts[i].shape());
+    check_ids("permute_rows", "the rows of a permutation", orders[i].rows, n);
+    check_ids("permute_rows", "the places of a permutation", orders[i].places, n);
+    columns += parts[i].columns();
+  }
+  const Tensor y = Tensor::empty({n, columns}, type, device);
+  // A float result has its copy for products made in the same pass.
+  const Tensor low = type == DType::kReal && tape.products() == DType::kBf16
+                         ? Tensor::empty({n, columns}, DType::kBf16, device)
+                         : Tensor();
+  int64_t begin = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const int64_t width = parts[i].columns();
+    const auto permute = [&](auto write) {
+      launch::rows(device, n, width,
+                   PermuteRow{parts[i].data(), orders[i].rows.data<int32_t>(), write, columns,
+                              begin, width});
+    };
+    if (low.defined()) {
+      permute(WriteBoth{y.data(), low.data<Bf16>()});
+    } else {
+      visit(y, [&]<class T>(T* out) { permute(Write<T>{out}); });
+    }
+    begin += width;
+  }
+  const Variable result = tape.record("permute_rows", {y}, parts, [=](std::span<Tensor> dy) {
+    int64_t first = 0;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const int64_t width = parts[i].columns();
+      write_gradient(parts[i], [&](auto to) {
+        launch::rows(
+            device, n, width,
+            PermuteBack{dy[0].data(), orders[i].places.data<int32_t>(), to, columns, first, width});
+      });
+      first += width;
+    }
+  })[0];
+  return low.defined() ? result.with_low(low) : result;
 }
 
 Variable scatter_rows(Tape& tape, const Variable& x, const Tensor& index, int64_t rows) {

@@ -51,7 +51,7 @@ KERNELS = {
     "cross_entropy": [PRODUCT, BIAS, r"rows_kernel<.*RowLoss<float>", r"rows_kernel<.*ScaleRow<float>"],
     "gru_cell": [r"rows_kernel<.*GruForward<float, ", r"rows_kernel<.*GruBackward<float, float>"],
     "lstm_cell": [r"rows_kernel<.*LstmForward<float, ", r"rows_kernel<.*LstmBackward<float, float>"],
-    "additive_attention": [r"tasks_kernel<.*AdditiveForward<float>", r"tasks_kernel<.*AdditiveBackward<float>",
+    "additive_attention": [r"tasks_kernel<.*AdditiveForward<float, float>", r"tasks_kernel<.*AdditiveBackward<float>",
                            r"tasks_kernel<.*AdditiveSentence<float>"],
 }
 

@@ -155,6 +155,34 @@ TEST(MixedPrecision, ProductsReadTheCopyOfAWeight) {
   EXPECT_THAT(linear(tape, x, weight).value().to_host(), testing::Contains(testing::Ne(0)));
 }
 
+TEST(MixedPrecision, AdditiveAttentionReadsKeysAndValuesAsProductsDo) {
+  NEEDS_BF16_PRODUCTS();
+  const AttentionLayout layout{.query_offsets = Tensor::from(std::vector<int32_t>{0, 1, 2}),
+                               .key_offsets = Tensor::from(std::vector<int32_t>{0, 5, 12}),
+                               .longest_key = 7};
+  const auto run = [&](DType products) {
+    Tape tape;
+    tape.set_products(products);
+    const Variable query = Variable::leaf(normal_numbers({2, 40}, 1)),
+                   key = Variable::leaf(normal_numbers({12, 40}, 2)),
+                   weight = Variable::leaf(normal_numbers({40}, 3)),
+                   value = Variable::leaf(normal_numbers({12, 24}, 4));
+    const Variable y = additive_attention(tape, query, key, weight, value, layout, tape.products());
+    EXPECT_EQ(y.value().dtype(), products);
+    std::vector<std::vector<real>> numbers = {convert(y.value(), DType::kReal).to_host()};
+    tape.backward(sum(tape, linear(tape, y, Variable(normal_numbers({8, 24}, 5)))));
+    for (const Variable& x : {query, key, weight, value}) {
+      numbers.push_back(x.sink()->gradient.to_host());
+    }
+    return numbers;
+  };
+  const auto full = run(DType::kReal), low = run(DType::kBf16);
+  for (size_t i = 0; i < full.size(); ++i) {
+    EXPECT_LT(distance(low[i], full[i]), 0x1p-6) << i;
+    EXPECT_GT(distance(low[i], full[i]), 0) << i;
+  }
+}
+
 TEST(MixedPrecision, PermutedRowsComeWithTheCopyThatProductsRead) {
   NEEDS_BF16_PRODUCTS();
   Tape tape;

@@ -588,8 +588,8 @@ void add_additive_attention(Table& table, const Sizes& s, int64_t, int64_t d) {
         "additive_attention", variant, {{queries, d}, {m, d}, {d}, {m, 2 * d}},
         [=](Tape& t, const Variables& x) {
           Tensor weights;
-          const Variable y =
-              additive_attention(t, x[0], x[1], x[2], x[3], layout.layout(device_of(x)), &weights);
+          const Variable y = additive_attention(
+              t, x[0], x[1], x[2], x[3], layout.layout(device_of(x)), DType::kReal, &weights);
           return Variables{y, Variable(weights)};
         },
         [=](const Matrices& x) { return attend_additively(x[0], x[1], x[2], x[3], layout); });

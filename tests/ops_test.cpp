@@ -335,6 +335,31 @@ TEST(StepLinear, SharesItsWeightWithOtherBiases) {
   EXPECT_THAT(ten.sink()->gradient.to_host(), ElementsAre(1));
 }
 
+// e^2x of either is near the ends of what a float holds, and their product beyond.
+TEST(AdditiveAttention, OfLargeNumbersIsThatOfTheirSums) {
+  const auto weights_of = [](real query, real first, real second) {
+    Tape tape;
+    const auto matrix = [](const std::vector<real>& x) {
+      return Variable(Tensor::from(x, {std::ssize(x), 1}));
+    };
+    const AttentionLayout layout{
+        .query_offsets = ids({0, 1}), .key_offsets = ids({0, 2}), .longest_key = 2};
+    const Variable weight(Tensor::from(std::vector<real>{1}));
+    Tensor weights;
+    additive_attention(tape, matrix({query}), matrix({first, second}), weight, matrix({0, 0}),
+                       layout, DType::kReal, &weights);
+    return weights.to_host();
+  };
+  const auto expected = [](double first, double second) {
+    const auto share = static_cast<real>(1 / (1 + std::exp(std::tanh(second) - std::tanh(first))));
+    return ElementsAre(testing::FloatNear(share, 1e-5f), testing::FloatNear(1 - share, 1e-5f));
+  };
+  EXPECT_THAT(weights_of(40, -38, -42), expected(2, -2));
+  EXPECT_THAT(weights_of(-40, 41, 40), expected(1, 0));
+  EXPECT_THAT(weights_of(40, 40, -100), expected(80, -3)) << "-100 counts as -43";
+  EXPECT_THAT(weights_of(-1000, -1000, 1000), expected(-86, 0));
+}
+
 TEST(Norms, OfConstantRowsAreFinite) {
   Tape tape;
   const Variable x = zeros({2, 4}), gain = zeros({4}), bias = zeros({4});

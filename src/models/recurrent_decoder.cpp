@@ -124,7 +124,7 @@ Variable RecurrentDecoder::attend(Tape& tape, const Context& context, const Vari
   layout.query_offsets = layout.query_offsets.view(0, {query.rows() + 1});
   if (attention_ == Attention::kAdditive) {
     return additive_attention(tape, query_.step(tape, query), context.keys, *alignment_,
-                              context.values, layout, weights);
+                              context.values, layout, tape.products(), weights);
   }
   AttentionOptions options;
   options.weights = weights;

@@ -1,7 +1,15 @@
 // Bahdanau's alignment model. tanh(query + key) is [keys of the sentence, a] for every query: it is
-// computed where it is needed, and never stored. A step's backward makes the gradient of its
-// queries, which the step before waits for; those of keys and values are made of all steps at once,
-// a sentence at a time: adding to them at every step would read and write the most of all.
+// computed where it is needed, and never stored. Since
+//
+//   tanh(q + k) = 1 - 2 r  and  tanh'(q + k) = 4 (r - r^2)  with  r = 1 / (1 + e^2q e^2k),
+//
+// a key and a query are raised once and a pair of them takes a product and a quotient. The 1 drops
+// out: a sum that all scores of a query share leaves its softmax as it is, and the gradients of the
+// scores of a query sum to zero.
+//
+// A step's backward makes the gradient of its queries, which the step before waits for; those of
+// keys and values are made of all steps at once, a sentence at a time: adding to them at every step
+// would read and write the most of all.
 #include <cmath>
 #include <memory>
 #include <numeric>
@@ -16,7 +24,23 @@
 namespace dragoman {
 namespace {
 
-// Keys and values as T: bf16 where products are, since every step reads all of them.
+// e^2x. Beyond the bound, which the sum of a query and a key is far from, it would not be finite.
+constexpr real kBound = 43;
+DRAGOMAN_HOST_DEVICE inline real raised(real x) {
+  const real bounded = x > kBound ? kBound : (x < -kBound ? -kBound : x);
+  return exp_of(2 * bounded);
+}
+// r of the comment above, from the raised query and key.
+DRAGOMAN_HOST_DEVICE inline real share_of(real query, real key) { return 1 / (1 + query * key); }
+
+template <class T>
+struct RaiseEach {
+  const real* from;
+  T* to;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { to[i] = raised(from[i]); }
+};
+
+// Raised keys, and values, as T: bf16 where products are, since every step reads all of them.
 template <class T>
 struct AdditiveKernel {
   const real *query, *weight;
@@ -36,36 +60,37 @@ struct AdditiveKernel {
   }
 };
 
-template <class T>
+template <class T, class Out>
 struct AdditiveForward {
   AdditiveKernel<T> step;
-  real* out;
-  T* low;  // the same as products read it; null where that is `out`
+  Out* out;
 
-  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row, real*) const {
+  int64_t scratch() const { return step.dim + step.value_dim; }  // the raised query, the context
+
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row, real* q) const {
     const int64_t begin = step.key_begin(row), count = step.keys(row);
     const int64_t dim = step.dim, value_dim = step.value_dim, longest = step.longest_key;
-    const real *q = step.query + row * dim, *w = step.weight;
-    real *a = step.alignment + row * longest, *to = out + row * value_dim;
+    const real *query = step.query + row * dim, *w = step.weight;
+    real *a = step.alignment + row * longest, *context = q + dim;
+    lane.each(dim, [=](int64_t c) { q[c] = raised(query[c]); });
     for (int64_t j = 0; j < count; ++j) {
       const T* k = step.key + step.key_row(begin + j) * dim;
-      const real score = lane.sum(dim, [=](int64_t c) { return w[c] * tanh_of(q[c] + k[c]); });
-      lane.once([=] { a[j] = score; });
+      const real sum = lane.sum(dim, [=](int64_t c) { return w[c] * share_of(q[c], k[c]); });
+      lane.once([=] { a[j] = -2 * sum; });
     }
     const real most = lane.max(count, [=](int64_t j) { return a[j]; });
     lane.each(count, [=](int64_t j) { a[j] = exp_of(a[j] - most); });
     const real total = lane.sum(count, [=](int64_t j) { return a[j]; });
     lane.each(count, [=](int64_t j) { a[j] /= total; });
     lane.each(longest - count, [=](int64_t j) { a[count + j] = 0; });
-    lane.each(value_dim, [=](int64_t c) { to[c] = 0; });
+    lane.each(value_dim, [=](int64_t c) { context[c] = 0; });
     for (int64_t j = 0; j < count; ++j) {
       const T* v = step.value + step.key_row(begin + j) * value_dim;
       const real share = a[j];
-      lane.each(value_dim, [=](int64_t c) { to[c] += share * v[c]; });
+      lane.each(value_dim, [=](int64_t c) { context[c] += share * v[c]; });
     }
-    if (low == nullptr) return;
-    T* to_low = low + row * value_dim;
-    lane.each(value_dim, [=](int64_t c) { to_low[c] = to[c]; });
+    Out* to = out + row * value_dim;
+    lane.each(value_dim, [=](int64_t c) { to[c] = context[c]; });
   }
 };
 
@@ -74,41 +99,61 @@ struct AdditiveForward {
 template <class T>
 struct AdditiveBackward {
   AdditiveKernel<T> step;
-  const real *out, *d_out;
+  const real* d_out;
   GradientWriter d_query;
-  const int32_t* places;  // where the rows of each sentence begin
-  int64_t number;         // of the step
-  real *queries, *alignments, *d_scores, *d_outs;
+  const int32_t* places;                           // where the rows of each sentence begin
+  int64_t number;                                  // of the step
+  real *queries, *alignments, *d_scores, *d_outs;  // the queries raised
 
   int64_t scratch() const { return step.dim; }  // the query's gradient
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row, real* dq) const {
     const int64_t begin = step.key_begin(row), count = step.keys(row), place = places[row] + number;
     const int64_t dim = step.dim, value_dim = step.value_dim, longest = step.longest_key;
-    const real *a = step.alignment + row * longest, *q = step.query + row * dim, *w = step.weight;
-    const real *d = d_out + row * value_dim, *y = out + row * value_dim;
-    real *kept_q = queries + place * dim, *kept_d = d_outs + place * value_dim;
+    const real *a = step.alignment + row * longest, *query = step.query + row * dim;
+    const real* w = step.weight;
+    const real* d = d_out + row * value_dim;
+    real *q = queries + place * dim, *kept_d = d_outs + place * value_dim;
     real *kept_a = alignments + place * longest, *de = d_scores + place * longest;
-    const real along = lane.sum(value_dim, [=](int64_t c) { return d[c] * y[c]; });
+    for (int64_t j = 0; j < count; ++j) {
+      const T* v = step.value + (begin + j) * value_dim;
+      const real d_share = lane.sum(value_dim, [=](int64_t c) { return d[c] * v[c]; });
+      lane.once([=] { de[j] = d_share; });
+    }
+    const real along = lane.sum(count, [=](int64_t j) { return a[j] * de[j]; });
+    lane.each(count, [=](int64_t j) { de[j] = a[j] * (de[j] - along); });
     lane.each(value_dim, [=](int64_t c) { kept_d[c] = d[c]; });
     lane.each(count, [=](int64_t j) { kept_a[j] = a[j]; });
     lane.each(dim, [=](int64_t c) {
-      kept_q[c] = q[c];
+      q[c] = raised(query[c]);
       dq[c] = 0;
     });
     for (int64_t j = 0; j < count; ++j) {
-      const T *k = step.key + (begin + j) * dim, *v = step.value + (begin + j) * value_dim;
-      const real product = lane.sum(value_dim, [=](int64_t c) { return d[c] * v[c]; });
-      const real factor = a[j] * (product - along);
-      lane.once([=] { de[j] = factor; });
+      const T* k = step.key + (begin + j) * dim;
+      const real factor = de[j];
       lane.each(dim, [=](int64_t c) {
-        const real t = tanh_of(q[c] + k[c]);
-        dq[c] += factor * (1 - t * t);
+        const real r = share_of(q[c], k[c]);
+        dq[c] += factor * (r - r * r);
       });
     }
     if (!d_query) return;
     const GradientWriter write = d_query;
-    lane.each(dim, [=, to = row * dim](int64_t c) { write(to + c, w[c] * dq[c]); });
+    lane.each(dim, [=, to = row * dim](int64_t c) { write(to + c, 4 * w[c] * dq[c]); });
+  }
+};
+
+// What AdditiveBackward would write of a step that nothing depends on.
+struct ClearStep {
+  const int32_t* places;
+  int64_t number, dim, value_dim, longest_key;
+  real *queries, *alignments, *d_scores, *d_outs;
+
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const int64_t place = places[row] + number;
+    lane.each(dim, [=, to = queries + place * dim](int64_t c) { to[c] = 0; });
+    lane.each(value_dim, [=, to = d_outs + place * value_dim](int64_t c) { to[c] = 0; });
+    lane.each(longest_key, [=, a = alignments + place * longest_key,
+                            de = d_scores + place * longest_key](int64_t j) { a[j] = de[j] = 0; });
   }
 };
 
@@ -143,14 +188,14 @@ struct AdditiveSentence {
         const real* q = queries + step * dim;
         const real factor = d_scores[step * longest_key + j];
         lane.each(dim, [=](int64_t c) {
-          const real t = tanh_of(q[c] + k[c]);
-          dw[c] += factor * t;
-          dk[c] += factor * (1 - t * t);
+          const real r = share_of(q[c], k[c]);
+          dw[c] -= 2 * factor * r;
+          dk[c] += factor * (r - r * r);
         });
       }
       if (!d_key) continue;
       const GradientWriter write = d_key;
-      lane.each(dim, [=, to = (first + j) * dim](int64_t c) { write(to + c, w[c] * dk[c]); });
+      lane.each(dim, [=, to = (first + j) * dim](int64_t c) { write(to + c, 4 * w[c] * dk[c]); });
     }
   }
 };
@@ -162,10 +207,14 @@ class AdditiveSteps {
   // after them.
   AdditiveSteps(Tape& tape, const Variable& key, const Variable& weight, const Variable& value,
                 const AttentionLayout& layout)
-      : key_(operand(tape, key)),
+      : source_(key.value()),
+        key_(Tensor::empty(key.shape(), tape.products(), source_.device())),
         value_(operand(tape, value)),
         weight_(weight.value()),
         layout_(layout) {
+    visit(key_, [&]<class T>(T* to) {
+      launch::map(key_.device(), key_.size(), RaiseEach<T>{source_.data(), to});
+    });
     const Tensor none = Tensor::zeros({1}, DType::kReal, key_.device());
     shared_ = tape.record(
         "additive_attention, keys and values", none, {key, weight, value},
@@ -176,22 +225,22 @@ class AdditiveSteps {
   // Stands for keys, weight and values among the inputs of a step.
   const Variable& shared() const { return shared_; }
 
-  // As the steps read them.
+  // As the steps read them: the keys raised.
   const Tensor& key() const { return key_; }
   const Tensor& value() const { return value_; }
 
   // The number of the next step, which has that many queries.
   int64_t add(int64_t queries) {
-    queries_of_steps_.push_back(queries);
-    return std::ssize(queries_of_steps_) - 1;
+    steps_.push_back({queries});
+    return std::ssize(steps_) - 1;
   }
 
   template <class T>
-  void go_back(int64_t number, const AdditiveKernel<T>& step, const Tensor& out, const Tensor& dy,
+  void go_back(int64_t number, const AdditiveKernel<T>& step, const Tensor& dy,
                const Variable& query) {
     if (!places_.defined()) allocate(dy.device());
+    steps_[static_cast<size_t>(number)].written = true;
     const AdditiveBackward<T> backward{.step = step,
-                                       .out = out.data(),
                                        .d_out = dy.data(),
                                        .d_query = query.gradient(),
                                        .places = places(),
@@ -206,28 +255,45 @@ class AdditiveSteps {
   }
 
  private:
+  struct Step {
+    int64_t queries;  // those of the sentences from the first on
+    bool written = false;
+  };
   const int32_t* places() const { return places_.data<int32_t>(); }
 
   void allocate(Device device) {
     std::vector<int32_t> places(static_cast<size_t>(layout_.segments()) + 1);
-    for (const int64_t queries : queries_of_steps_) {
-      for (int64_t s = 0; s < queries; ++s) ++places[static_cast<size_t>(s) + 1];
+    for (const Step& step : steps_) {
+      for (int64_t s = 0; s < step.queries; ++s) ++places[static_cast<size_t>(s) + 1];
     }
     std::partial_sum(places.begin(), places.end(), places.begin());
     places_ = Tensor::from(places, {std::ssize(places)}, device);
-    // Zero where nothing depends on a step.
-    const auto zeros = [&](int64_t columns) {
-      return Tensor::zeros({places.back(), columns}, DType::kReal, device);
+    const auto rows = [&](int64_t columns) {
+      return Tensor::empty({places.back(), columns}, DType::kReal, device);
     };
-    queries_ = zeros(key_.columns());
-    alignments_ = zeros(layout_.longest_key);
-    d_scores_ = zeros(layout_.longest_key);
-    d_outs_ = zeros(value_.columns());
+    queries_ = rows(key_.columns());
+    alignments_ = rows(layout_.longest_key);
+    d_scores_ = rows(layout_.longest_key);
+    d_outs_ = rows(value_.columns());
   }
 
   void make_gradients(const Variable& key, const Variable& weight, const Variable& value) {
     const Device device = key_.device();
     const int64_t sentences = layout_.segments(), dim = key_.columns();
+    for (size_t number = 0; number < steps_.size(); ++number) {
+      const auto& [queries, written] = steps_[number];
+      if (written) continue;
+      launch::rows(device, queries, dim + value_.columns(),
+                   ClearStep{.places = places(),
+                             .number = static_cast<int64_t>(number),
+                             .dim = dim,
+                             .value_dim = value_.columns(),
+                             .longest_key = layout_.longest_key,
+                             .queries = queries_.data(),
+                             .alignments = alignments_.data(),
+                             .d_scores = d_scores_.data(),
+                             .d_outs = d_outs_.data()});
+    }
     const Tensor d_weights = Tensor::empty({sentences, dim}, DType::kReal, device);
     const GradientWriter d_value = value.gradient(), d_key = key.gradient();
     visit(key_, [&]<class T>(const T* keys) {
@@ -252,10 +318,11 @@ class AdditiveSteps {
     convert_and_sum(d_weights, DType::kReal, weight);
   }
 
+  Tensor source_;  // what the keys were made from, whose address stands for them
   Tensor key_, value_, weight_;
   AttentionLayout layout_;
   Variable shared_;
-  std::vector<int64_t> queries_of_steps_;  // those of the sentences from the first on
+  std::vector<Step> steps_;
   Tensor places_;  // int32 [sentences + 1]: where each sentence's rows begin in those below
   Tensor queries_, alignments_, d_scores_, d_outs_;
 };
@@ -264,7 +331,7 @@ class AdditiveSteps {
 
 Variable additive_attention(Tape& tape, const Variable& query, const Variable& key,
                             const Variable& weight, const Variable& value,
-                            const AttentionLayout& layout, Tensor* weights) {
+                            const AttentionLayout& layout, DType type, Tensor* weights) {
   const int64_t n = query.rows(), dim = query.columns(), value_dim = value.columns();
   check_columns("additive_attention", "the keys", key, dim);
   check_columns("additive_attention", "the weight", weight, dim);
@@ -277,18 +344,12 @@ Variable additive_attention(Tape& tape, const Variable& query, const Variable& k
   const auto ids = [](const Tensor& tensor) {
     return tensor.defined() ? tensor.data<int32_t>() : nullptr;
   };
-  Tensor y = Tensor::empty({n, value_dim}, DType::kReal, device);
+  Tensor y = Tensor::empty({n, value_dim}, type, device);
   Tensor alignment = Tensor::empty({n, layout.longest_key}, DType::kReal, device);
-  const auto steps =
-      tape.recording()
-          ? tape.shared<AdditiveSteps>(
-                {key.data(), weight.data(), value.data(), ids(layout.key_offsets)},
-                [&] { return std::make_shared<AdditiveSteps>(tape, key, weight, value, layout); })
-          : nullptr;
-  const Tensor keys = steps ? steps->key() : key.value(),
-               values = steps ? steps->value() : value.value();
-  const Tensor low =
-      keys.dtype() == DType::kBf16 ? Tensor::empty({n, value_dim}, DType::kBf16, device) : Tensor();
+  const auto steps = tape.shared<AdditiveSteps>(
+      {key.data(), weight.data(), value.data(), ids(layout.key_offsets)},
+      [&] { return std::make_shared<AdditiveSteps>(tape, key, weight, value, layout); });
+  const Tensor keys = steps->key(), values = steps->value();
   Variable result;
   visit(keys, [&]<class T>(const T* keys_data) {
     const AdditiveKernel<T> kernel{.query = query.data(),
@@ -302,23 +363,22 @@ Variable additive_attention(Tape& tape, const Variable& query, const Variable& k
                                    .value_dim = value_dim,
                                    .longest_key = layout.longest_key,
                                    .alignment = alignment.data()};
-    launch::tasks(device, n, 0, n * layout.longest_key * (4 * dim + value_dim),
-                  AdditiveForward<T>{kernel, y.data(), low.defined() ? low.data<T>() : nullptr});
-    if (!steps) {
-      result = Variable(y);
-      return;
-    }
+    visit(y, [&]<class Out>(Out* out) {
+      const AdditiveForward<T, Out> forward{kernel, out};
+      launch::tasks(device, n, forward.scratch(), n * layout.longest_key * (4 * dim + value_dim),
+                    forward);
+    });
     result = tape.record(
         "additive_attention", y, {query, steps->shared()},
         // The kernel holds addresses: what they belong to is kept with it or by the steps.
         [=, number = steps->add(n), kept = alignment](Tensor& dy) {
           check(kernel.key_segments == nullptr && kernel.key_rows == nullptr,
                 "additive_attention: no gradient goes through shared segments or lists of rows");
-          steps->go_back(number, kernel, y, dy, query);
+          steps->go_back(number, kernel, dy, query);
         });
   });
   if (weights) *weights = alignment;
-  return low.defined() ? result.with_low(low) : result;
+  return result;
 }
 
 }  // namespace dragoman

@@ -194,11 +194,14 @@ Variable attention(Tape& tape, const Columns& query, const Columns& key, const C
 
 /// Bahdanau et al. 2015, equations 5 and 6 and appendix A.1.2, each query row a group of its own:
 /// e_ij = weight . tanh(query_i + key_j), a_i = softmax(e_i), context_i = sum_j a_ij value_j;
-/// query [n, a], key [m, a], weight [a], value [m, v] -> [n, v]. `weights`, if not null, receives
-/// [n, longest_key]. layout.query_offsets must have n + 1 elements and is otherwise not read.
+/// query [n, a], key [m, a], weight [a], value [m, v] -> [n, v] as `type`. `weights`, if not null,
+/// receives [n, longest_key]. layout.query_offsets must have n + 1 elements and is otherwise not
+/// read. Calls on one tape share what they read of keys and values. Numbers of queries and keys
+/// beyond 43, or below -43, count as that.
 Variable additive_attention(Tape& tape, const Variable& query, const Variable& key,
                             const Variable& weight, const Variable& value,
-                            const AttentionLayout& layout, Tensor* weights = nullptr);
+                            const AttentionLayout& layout, DType type = DType::kReal,
+                            Tensor* weights = nullptr);
 
 // Recurrent cells (recurrent.cpp) -----------------------------------------------------------------
 

@@ -23,6 +23,7 @@ NORM = r"rows_kernel<.*NormaliseRow<float, .*AsItIs>", r"normalise_rows\(.*lambd
 ADD_NORM = r"rows_kernel<.*NormaliseRow<float, .*AddRow>", r"add_and_normalise\(.*lambda\(std::span"
 WITH = lambda patterns, name: [pattern.replace("{0}", name) for pattern in patterns]
 KERNELS = {
+    "add": [r"map_kernel<.*::Add>"],
     "relu": WITH(UNARY, "Relu"),
     "gelu": WITH(UNARY, "Gelu"),
     "silu": WITH(UNARY, "Silu"),
@@ -31,7 +32,7 @@ KERNELS = {
     "glu": WITH(GATED, "Sigmoid"),
     "swiglu": WITH(GATED, "Silu"),
     "geglu": WITH(GATED, "Gelu"),
-    "dropout": [r"map_random_kernel<.*dragoman::dropout\(", r"map_random_kernel<.*Scaled<"],
+    "dropout": [r"map_random_kernel<.*UnaryForward<.*Identity, float>", r"map_random_kernel<.*Scaled<"],
     "concat_columns": [r"rows_kernel<.*copy_columns\(", r"rows_kernel<.*add_columns\("],
     "slice_columns": [r"rows_kernel<.*copy_columns\(", r"rows_kernel<.*add_columns\("],
     "concat_rows": [r"map_kernel<.*Convert<float, float>", r"map_kernel<.*WriteEach<float>"],
@@ -41,8 +42,8 @@ KERNELS = {
     "matmul": [PRODUCT],
     "linear": [PRODUCT, BIAS],
     "step_linear": [PRODUCT, BIAS],
-    "layer_norm": [*NORM, r"sum_rows_kernel<.*add_gradients_of\("],
-    "rms_norm": [*NORM, r"sum_rows_kernel<.*add_gradients_of\("],
+    "layer_norm": [*NORM, r"sum_rows_kernel<.*GainGradient"],
+    "rms_norm": [*NORM, r"sum_rows_kernel<.*GainGradient"],
     "add_layer_norm": [*ADD_NORM, r"rows_kernel<.*MaskRow<"],
     "add_rms_norm": [*ADD_NORM, r"rows_kernel<.*MaskRow<"],
     "attention": [r"tasks_kernel<.*AttentionForward<float>", r"tasks_kernel<.*AttentionStep<float>",

@@ -386,6 +386,16 @@ TEST(NaN, PassesThroughEveryActivation) {
   EXPECT_FALSE(all_finite(softmax(tape, x).value()));
   const CrossEntropy result = cross_entropy(tape, x, zeros({2, 2}), zeros({2}), ids({0}), 0);
   EXPECT_FALSE(all_finite(result.loss.value()));
+  const AttentionLayout layout{
+      .query_offsets = ids({0, 1, 2}), .key_offsets = ids({0, 1, 2}), .longest_key = 1};
+  const Variable ones(Tensor::from(std::vector<real>{1, 1}, {2, 1}));
+  const Variable weight(Tensor::from(std::vector<real>{1}));
+  const Variable column(x.value().reshape({2, 1}));
+  for (const auto& [query, key] : {std::pair{column, ones}, {ones, column}}) {
+    const Tensor read = additive_attention(tape, query, key, weight, ones, layout).value();
+    EXPECT_EQ(read.to_host()[0], 1);
+    EXPECT_TRUE(std::isnan(read.to_host()[1]));
+  }
 }
 
 // A batch without a token, as at the last step of a search.

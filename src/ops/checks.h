@@ -50,6 +50,22 @@ class Dropout {
   real kept_;
 };
 
+// What Mask::map launches; named, since nvcc calls a lambda for both sides through a pointer on the
+// host.
+template <class F>
+struct MaskEach {
+  F f;
+  Dropout dropout;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, uint32_t word) const {
+    f(i, dropout.factor(word));
+  }
+};
+template <class F>
+struct KeepEach {
+  F f;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { f(i, real{1}); }
+};
+
 /// The dropout of one pass over a tensor: the factor of each element, which is 1 where nothing is
 /// dropped.
 class Mask {
@@ -69,13 +85,9 @@ class Mask {
   template <class F>
   void map(Device device, int64_t n, F f) const {
     if (drops_) {
-      const Dropout dropout = dropout_;
-      launch::map_random(device, n, key_,
-                         [f, dropout] DRAGOMAN_HOST_DEVICE(int64_t i, uint32_t word) {
-                           f(i, dropout.factor(word));
-                         });
+      launch::map_random(device, n, key_, MaskEach<F>{f, dropout_});
     } else {
-      launch::map(device, n, [f] DRAGOMAN_HOST_DEVICE(int64_t i) { f(i, real{1}); });
+      launch::map(device, n, KeepEach<F>{f});
     }
   }
 

@@ -149,7 +149,10 @@ struct MaxoutBackward {
   }
 };
 
-// The gradient of dropout.
+// Dropout is a finish of nothing; its gradient.
+struct Identity {
+  DRAGOMAN_HOST_DEVICE static real f(real x) { return x; }
+};
 template <class W>
 struct Scaled {
   const real* d;
@@ -157,18 +160,18 @@ struct Scaled {
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real factor) const { dx(i, d[i] * factor); }
 };
 
+struct Add {
+  const real *a, *b;
+  real* out;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { out[i] = a[i] + b[i]; }
+};
+
 }  // namespace
 
 Variable add(Tape& tape, const Variable& a, const Variable& b) {
   check_same_shape("add", a, b);
   Tensor y = empty_like(a.value());
-  {
-    const auto p = a.data();
-    const auto q = b.data();
-    const auto out = y.data();
-    launch::map(y.device(), y.size(),
-                [=] DRAGOMAN_HOST_DEVICE(int64_t i) { out[i] = p[i] + q[i]; });
-  }
+  launch::map(y.device(), y.size(), Add{a.data(), b.data(), y.data()});
   const Variable result =
       tape.record("add", y, {a, b}, [a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
         if (a.needs_gradient() && b.needs_gradient()) a.add_gradient(dy);
@@ -331,12 +334,7 @@ Variable dropout(Tape& tape, const Variable& x, real probability) {
   const Mask mask(tape, "dropout", probability);
   if (!mask.drops()) return x;
   Tensor y = empty_like(x.value());
-  {
-    const auto in = x.data();
-    const auto out = y.data();
-    mask.map(y.device(), y.size(),
-             [=] DRAGOMAN_HOST_DEVICE(int64_t i, real factor) { out[i] = in[i] * factor; });
-  }
+  mask.map(y.device(), y.size(), UnaryForward<Identity, real>{x.data(), y.data()});
   return tape.record("dropout", y, {x}, [=, x = x.gradient_only()](Tensor& dy) {
     write_gradient(x, [&]<class W>(W dx) {
       mask.map(dy.device(), dy.size(), Scaled<W>{dy.data(), dx});

@@ -4,6 +4,18 @@
 #include "tensor/launch.h"
 
 namespace dragoman {
+namespace {
+
+struct ScaledGradient {
+  const real* gradient;
+  int64_t columns;
+  real factor;
+  DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
+    return factor * gradient[row * columns + c];
+  }
+};
+
+}  // namespace
 
 Variable embedding(Tape& tape, const Variable& table, const Tensor& ids, real factor) {
   check_ids("embedding", "the ids", ids, ids.size());
@@ -19,10 +31,8 @@ Variable embedding(Tape& tape, const Variable& table, const Tensor& ids, real fa
     });
   }
   return tape.record("embedding", y, {table}, [=](Tensor& dy) {
-    const auto g = dy.data();
-    launch::scatter_add_rows(
-        dy.device(), n, d, ids.data<int32_t>(), table.zeroed_gradient().data(),
-        [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return factor * g[row * d + c]; });
+    launch::scatter_add_rows(dy.device(), n, d, ids.data<int32_t>(), table.zeroed_gradient().data(),
+                             ScaledGradient{dy.data(), d, factor});
   });
 }
 

@@ -122,19 +122,29 @@ struct RowGradient {
   }
 };
 
-// The gradients of gain and bias.
+// What is summed up for the gradients of gain and bias.
+struct GainGradient {
+  const real *d_out, *in, *statistics;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
+    const int64_t i = row * columns + c;
+    return d_out[i] * (in[i] - statistics[2 * row]) * statistics[2 * row + 1];
+  }
+};
+struct BiasGradient {
+  const real* d_out;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
+    return d_out[row * columns + c];
+  }
+};
+
 void add_gradients_of(const Norm& norm, const real* in, const real* saved, const Tensor& dy) {
   const int64_t n = dy.rows(), d = dy.columns();
   const real* d_out = dy.data();
   const GradientWriter dg = norm.gain.gradient(), db = norm.bias.gradient();
-  const launch::ColumnSums gain{dg.data(), dg.accumulate(),
-                                [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) {
-                                  const int64_t i = row * d + c;
-                                  return d_out[i] * (in[i] - saved[2 * row]) * saved[2 * row + 1];
-                                }};
-  const launch::ColumnSums bias{
-      db.data(), db.accumulate(),
-      [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return d_out[row * d + c]; }};
+  const launch::ColumnSums gain{dg.data(), dg.accumulate(), GainGradient{d_out, in, saved, d}};
+  const launch::ColumnSums bias{db.data(), db.accumulate(), BiasGradient{d_out, d}};
   if (dg && db) {
     launch::sum_rows(dy.device(), n, d, gain, bias);
   } else if (dg) {

@@ -81,6 +81,39 @@ struct Adam {
   }
 };
 
+struct AdamEach {
+  Adam adam;
+  Late<UpdateOrders> orders;
+  Late<int32_t> finite;
+  Late<real> scale;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const {
+    if (is_off(finite)) return;
+    adam.value[i] = adam.next(i, orders.get(), scale.get());
+  }
+};
+// The same with the copy that products read.
+struct AdamEachLow {
+  AdamEach each;
+  Bf16* low;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const {
+    if (is_off(each.finite)) return;
+    const real next = each.adam.next(i, each.orders.get(), each.scale.get());
+    each.adam.value[i] = next;
+    low[i] = next;
+  }
+};
+
+struct AverageEach {
+  real* to;
+  const real* from;
+  Late<real> share;
+  Late<int32_t> wanted;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const {
+    if (is_off(wanted)) return;
+    to[i] += share.get() * (from[i] - to[i]);
+  }
+};
+
 }  // namespace
 
 void add_loss(const CrossEntropy& batch, bool first, const Record<UpdateResult>& result) {
@@ -131,9 +164,7 @@ void adam_update(const AdamBuffers& buffers, const Tensor& gradients, const Adam
             variance.size() == values.size(),
         "adam_update: the sizes {}, {}, {} and {} differ", values.size(), gradients.size(),
         mean.size(), variance.size());
-  const Late<UpdateOrders> say = orders.late();
   const Late<int32_t> finite = result.late(&UpdateResult::finite);
-  const Late<real> scale = result.late(&UpdateResult::gradient_scale);
   if (finite.known() && !finite.get()) return;
   // 1 - beta in double: the difference of the rounded beta would be off by 1e-5.
   const Adam adam{values.data(),
@@ -145,19 +176,11 @@ void adam_update(const AdamBuffers& buffers, const Tensor& gradients, const Adam
                   static_cast<real>(options.beta2),
                   static_cast<real>(1 - options.beta2),
                   static_cast<real>(options.epsilon)};
+  const AdamEach each{adam, orders.late(), finite, result.late(&UpdateResult::gradient_scale)};
   if (low.defined()) {
-    const auto copy = low.data<Bf16>();
-    launch::map(values.device(), values.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
-      if (is_off(finite)) return;
-      const real next = adam.next(i, say.get(), scale.get());
-      adam.value[i] = next;
-      copy[i] = next;
-    });
+    launch::map(values.device(), values.size(), AdamEachLow{each, low.data<Bf16>()});
   } else {
-    launch::map(values.device(), values.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
-      if (is_off(finite)) return;
-      adam.value[i] = adam.next(i, say.get(), scale.get());
-    });
+    launch::map(values.device(), values.size(), each);
   }
 }
 
@@ -166,12 +189,8 @@ void average_update(const Tensor& average, const Tensor& values, Late<real> shar
   check(average.size() == values.size(), "average_update: the sizes {} and {} differ",
         average.size(), values.size());
   if (wanted.known() && !wanted.get()) return;
-  const auto to = average.data();
-  const auto from = values.data();
-  launch::map(values.device(), values.size(), [=] DRAGOMAN_HOST_DEVICE(int64_t i) {
-    if (is_off(wanted)) return;
-    to[i] += share.get() * (from[i] - to[i]);
-  });
+  launch::map(values.device(), values.size(),
+              AverageEach{average.data(), values.data(), share, wanted});
 }
 
 }  // namespace dragoman

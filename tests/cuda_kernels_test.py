@@ -38,7 +38,7 @@ KERNELS = {
     "concat_rows": [r"map_kernel<.*Convert<float, float>", r"map_kernel<.*WriteEach<float>"],
     "split_rows": [r"map_kernel<.*Convert<float, float>", r"map_kernel<.*WriteEach<float>"],
     "gather_rows": [r"rows_kernel<.*GatherRow<float>", r"_kernel<dragoman::gather_rows\("],
-    "permute_rows": [r"rows_kernel<.*PermuteRow<.*Write<float>", r"rows_kernel<.*PermuteBack<.*GradientWriter>"],
+    "permute_rows": [r"rows_kernel<.*PermuteRow<.*Write<float>", r"rows_kernel<.*PermuteRow<.*GradientWriter>"],
     "matmul": [PRODUCT],
     "linear": [PRODUCT, BIAS],
     "step_linear": [PRODUCT, BIAS],

@@ -64,29 +64,18 @@ struct WriteBoth {
   }
 };
 
-// Row rows[i] of a part goes to the columns from `begin` on of row i.
+// Row i of the result, its columns from `begin` on: row index[i] of `from`.
 template <class W>
 struct PermuteRow {
   const real* from;
-  const int32_t* rows;
+  int64_t from_columns;
+  const int32_t* index;
   W write;
   int64_t columns, begin, width;
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    const real* in = from + rows[row] * width;
+    const real* in = from + index[row] * from_columns;
     lane.each(width,
               [=, to = write, first = row * columns + begin](int64_t c) { to(first + c, in[c]); });
-  }
-};
-// The same back.
-template <class W>
-struct PermuteBack {
-  const real* from;
-  const int32_t* places;
-  W write;
-  int64_t columns, begin, width;
-  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    const real* in = from + places[row] * columns + begin;
-    lane.each(width, [=, to = write, first = row * width](int64_t c) { to(first + c, in[c]); });
   }
 };
 
@@ -241,8 +230,8 @@ Variable permute_rows(Tape& tape, const std::vector<Variable>& parts,
     const int64_t width = parts[i].columns();
     const auto permute = [&](auto write) {
       launch::rows(device, n, width,
-                   PermuteRow{parts[i].data(), orders[i].rows.data<int32_t>(), write, columns,
-                              begin, width});
+                   PermuteRow{parts[i].data(), width, orders[i].rows.data<int32_t>(), write,
+                              columns, begin, width});
     };
     if (low.defined()) {
       permute(WriteBoth{y.data(), low.data<Bf16>()});
@@ -256,9 +245,9 @@ Variable permute_rows(Tape& tape, const std::vector<Variable>& parts,
     for (size_t i = 0; i < parts.size(); ++i) {
       const int64_t width = parts[i].columns();
       write_gradient(parts[i], [&](auto to) {
-        launch::rows(
-            device, n, width,
-            PermuteBack{dy[0].data(), orders[i].places.data<int32_t>(), to, columns, first, width});
+        launch::rows(device, n, width,
+                     PermuteRow{dy[0].data() + first, columns, orders[i].places.data<int32_t>(), to,
+                                width, 0, width});
       });
       first += width;
     }

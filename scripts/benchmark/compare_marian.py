@@ -105,4 +105,7 @@ def main():
         print(f"| {program} | {statistics.median(values):.0f} | {'' if name == 'Marian' else f'{ratio:.2f}'} |")
 
 
-main()
+try:
+    main()
+except subprocess.CalledProcessError as error:  # which has said what is wrong
+    sys.exit(error.returncode)

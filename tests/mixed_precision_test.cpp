@@ -16,10 +16,10 @@ namespace {
 
 constexpr int64_t kRows = 40, kColumns = 48;
 
-Tensor normal_numbers(const Shape& shape, uint64_t seed) {
+Tensor normal_numbers(const Shape& shape, uint64_t seed, double deviation = 1) {
   Random random(seed);
   std::vector<real> values(static_cast<size_t>(shape.size()));
-  for (real& value : values) value = static_cast<real>(random.normal());
+  for (real& value : values) value = static_cast<real>(deviation * random.normal());
   return Tensor::from(values, shape);
 }
 
@@ -140,6 +140,104 @@ TEST_P(WrittenForProducts, IsThatOfFloatButForTheRoundingOfWhatProductsRead) {
     EXPECT_LT(distance(low.gradient, full.gradient), 0x1p-7);
     EXPECT_LT(distance(low.weight_gradient, full.weight_gradient), 0x1p-8);
     EXPECT_LT(distance(low.bias_gradient, full.bias_gradient), 1e-5) << "summed before rounding";
+  }
+}
+
+// An operation that reads what a product wrote as bf16.
+struct Reader {
+  const char* name;
+  std::function<Variable(Tape&, const Variable& x, DType type)> run;
+};
+
+std::vector<Reader> readers() {
+  std::vector<Reader> list;
+  for (const Writer& writer : writers()) {
+    const std::string name = writer.name;
+    if (name == "attention" || name.ends_with("lu") || name == "tanh" || name == "sigmoid") {
+      list.push_back({writer.name, writer.run});
+    }
+  }
+  const Variable x(normal_numbers({kRows, kColumns}, 7)), gain(normal_numbers({kColumns}, 5)),
+      bias(normal_numbers({kColumns}, 6));
+  list.push_back({"add_layer_norm", [=](Tape& t, const Variable& added, DType type) {
+                    return add_layer_norm(t, x, added, 0.25f, gain, bias, 1e-5f, type).normed;
+                  }});
+  list.push_back({"add_rms_norm", [=](Tape& t, const Variable& added, DType type) {
+                    return add_rms_norm(t, x, added, 0.25f, gain, 1e-5f, type).normed;
+                  }});
+  return list;
+}
+
+class ReadFromProducts : public testing::TestWithParam<size_t> {};
+INSTANTIATE_TEST_SUITE_P(, ReadFromProducts, testing::Range(size_t{0}, readers().size()),
+                         [](const auto& number) { return readers()[number.param].name; });
+
+TEST_P(ReadFromProducts, AreBf16BothWays) {
+  NEEDS_BF16_PRODUCTS();
+  const Reader reader = readers()[GetParam()];
+  // Between two products, with one reader and with another beside it.
+  const auto run = [&](DType products, bool two_readers) {
+    Tape tape;
+    tape.set_training(1, 2);
+    tape.set_products(products);
+    const Variable x = Variable::leaf(normal_numbers({kRows, kColumns}, 1)),
+                   first = Variable::leaf(normal_numbers({kColumns, kColumns}, 2, 0.15)),
+                   bias = Variable::leaf(normal_numbers({kColumns}, 3));
+    const Variable y = linear(tape, x, first, bias, products);
+    EXPECT_EQ(y.value().dtype(), products);
+    const Variable z = reader.run(tape, y, products);
+    const Variable second = Variable::leaf(normal_numbers({16, z.columns()}, 4));
+    Variable loss = sum(
+        tape, multiply(tape, linear(tape, z, second), Variable(normal_numbers({kRows, 16}, 8))));
+    if (two_readers) loss = add(tape, loss, sum(tape, relu(tape, y)));
+    // Where the reader's result and its gradient have been made, this is what product writes.
+    EXPECT_EQ(z.sink()->preferred, products);
+    EXPECT_EQ(y.sink()->preferred, products);
+    tape.backward(loss);
+    std::vector<std::vector<real>> found;
+    for (const Variable& leaf : {x, first, bias, second}) {
+      found.push_back(leaf.sink()->gradient.to_host());
+    }
+    return found;
+  };
+  for (const bool two_readers : {false, true}) {
+    const auto full = run(DType::kReal, two_readers), low = run(DType::kBf16, two_readers);
+    for (size_t i = 0; i < full.size(); ++i) {
+      EXPECT_LT(distance(low[i], full[i]), 0x1p-6) << i;
+      EXPECT_GT(distance(low[i], full[i]), 0) << i;
+    }
+  }
+}
+
+// As the layers of a decoder do with the keys and values of the memory.
+TEST(MixedPrecision, AttentionsReadColumnsOfTheirOwnOfOneMatrix) {
+  NEEDS_BF16_PRODUCTS();
+  constexpr int64_t kWidth = kColumns / 4;
+  const Tensor offsets = Tensor::from(std::vector<int32_t>{0, 17, kRows});
+  const AttentionLayout layout{.query_offsets = offsets, .key_offsets = offsets, .longest_key = 23};
+  const auto run = [&](DType products, int layers) {
+    Tape tape;
+    tape.set_products(products);
+    const Variable x = Variable::leaf(normal_numbers({kRows, kColumns}, 1)),
+                   weight = Variable::leaf(normal_numbers({kColumns, kColumns}, 2, 0.15)),
+                   queries = Variable::leaf(normal_numbers({kWidth, kColumns}, 3, 0.15));
+    const Variable memory = linear(tape, x, weight, {}, products);
+    const Variable query = linear(tape, x, queries, {}, products);
+    Variable loss;
+    for (int layer = 0; layer < layers; ++layer) {
+      const int64_t begin = 2 * layer * kWidth;
+      const Variable y = attention(tape, query, {memory, begin, kWidth},
+                                   {memory, begin + kWidth, kWidth}, layout, {.scale = 0.3f});
+      const Variable mine = sum(
+          tape, multiply(tape, y, Variable(normal_numbers({kRows, kWidth}, 4 + uint64_t(layer)))));
+      loss = loss.defined() ? add(tape, loss, mine) : mine;
+    }
+    tape.backward(loss);
+    return std::vector{x.sink()->gradient.to_host(), weight.sink()->gradient.to_host()};
+  };
+  for (const int layers : {1, 2}) {  // with one, half of the memory's columns have no reader
+    const auto full = run(DType::kReal, layers), low = run(DType::kBf16, layers);
+    for (size_t i = 0; i < full.size(); ++i) EXPECT_LT(distance(low[i], full[i]), 0x1p-6) << i;
   }
 }
 

@@ -45,6 +45,22 @@ TEST(Philox, GivesTheKnownAnswers) {
               ElementsAre(0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1));
 }
 
+// However the processor computes a block, it is that of the counters one by one.
+TEST(RandomBlock, HoldsTheWordsOfItsCounters) {
+  for (const uint64_t block : {uint64_t{0}, uint64_t{5}, uint64_t{1} << 28, uint64_t{1} << 40}) {
+    const RandomKey key{0x9876543210abcdef, 7, 11};
+    uint32_t words[kRandomBlock];
+    random_block(key, block, words);
+    for (uint32_t counter = 0; counter < 16; ++counter) {
+      uint32_t expected[4];
+      random_words(key, 16 * block + counter, expected);
+      for (uint32_t part = 0; part < 4; ++part) {
+        EXPECT_EQ(words[16 * part + counter], expected[part]) << block << ", " << counter;
+      }
+    }
+  }
+}
+
 std::vector<uint32_t> mask_words(int64_t n, RandomKey key) {
   std::vector<uint32_t> words(static_cast<size_t>(n));
   launch::cpu::map_random(n, key, [&](int64_t i, uint32_t word) { words[size_t(i)] = word; });

@@ -239,12 +239,13 @@ TEST(Devices, SayWhyTheyCannotBeHad) {
 
 // What gemm.h promises, in plain loops.
 template <class T>
-std::vector<float> plain_product(const Gemm& g, std::vector<float> c) {
+std::vector<float> plain_product(const Gemm& g, const std::vector<float>& bias,
+                                 std::vector<float> c) {
   const T* a = static_cast<const T*>(g.a);
   const T* b = static_cast<const T*>(g.b);
   for (int64_t i = 0; i < g.m; ++i) {
     for (int64_t j = 0; j < g.n; ++j) {
-      double total = g.bias ? g.bias[j] : 0;
+      double total = g.bias ? bias[static_cast<size_t>(j)] : 0;
       for (int64_t p = 0; p < g.k; ++p) {
         total += static_cast<double>(g.transpose_a ? a[p * g.lda + i] : a[i * g.lda + p]) *
                  (g.transpose_b ? b[j * g.ldb + p] : b[p * g.ldb + j]);
@@ -267,27 +268,32 @@ INSTANTIATE_TEST_SUITE_P(, GemmTest,
                                          Extents{5, 1, 9, 0}, Extents{33, 17, 65, 3},
                                          Extents{64, 128, 32, 0}, Extents{100, 63, 257, 5},
                                          Extents{4200, 3, 5, 1}, Extents{3, 5, 8300, 1},
-                                         Extents{30, 40, 1100, 0}, Extents{301, 70, 46, 2}));
+                                         Extents{30, 40, 1100, 0}, Extents{301, 70, 46, 2},
+                                         Extents{320, 70, 1201, 1}));
 
-template <class T>
+template <class T, class From>
+std::vector<T> as(const std::vector<From>& x) {
+  return {x.begin(), x.end()};
+}
+
+// Of matrices of T, as Out.
+template <class T, class Out = float>
 void expect_agreement(const Extents& extents) {
+  constexpr bool kLow = std::is_same_v<Out, Bf16>;
   const auto [m, n, k, gap] = extents;
-  for (int flags = 0; flags < 16; ++flags) {
-    Gemm g{.m = m, .n = n, .k = k, .inputs = dtype_of<T>()};
+  for (int flags = 0; flags < (kLow ? 8 : 16); ++flags) {
+    Gemm g{.m = m, .n = n, .k = k, .inputs = dtype_of<T>(), .outputs = dtype_of<Out>()};
     g.transpose_a = flags & 1;
     g.transpose_b = flags & 2;
     g.accumulate = flags & 8;
     g.lda = (g.transpose_a ? m : k) + gap;
     g.ldb = (g.transpose_b ? k : n) + gap;
     g.ldc = n + gap;
-    const auto typed = [](const std::vector<float>& x) {
-      return std::vector<T>(x.begin(), x.end());
-    };
-    const std::vector<T> a = typed(random_numbers((g.transpose_a ? k : m) * g.lda, 1));
-    const std::vector<T> b = typed(random_numbers((g.transpose_b ? n : k) * g.ldb, 2));
-    const std::vector<float> bias = random_numbers(n, 3);
+    const std::vector<T> a = as<T>(random_numbers((g.transpose_a ? k : m) * g.lda, 1));
+    const std::vector<T> b = as<T>(random_numbers((g.transpose_b ? n : k) * g.ldb, 2));
+    const std::vector<Out> bias = as<Out>(random_numbers(n, 3));
     // What is not accumulated onto must not be read.
-    std::vector<float> c = random_numbers(m * g.ldc, 4);
+    std::vector<Out> c = as<Out>(random_numbers(m * g.ldc, 4));
     if (!g.accumulate) {
       for (int64_t i = 0; i < m; ++i) {
         std::fill_n(c.begin() + i * g.ldc, n, std::numeric_limits<float>::quiet_NaN());
@@ -296,11 +302,13 @@ void expect_agreement(const Extents& extents) {
     g.a = a.data();
     g.b = b.data();
     if (flags & 4) g.bias = bias.data();
-    const std::vector<float> expected = plain_product<T>(g, c);
+    const std::vector<float> expected = plain_product<T>(g, as<float>(bias), as<float>(c));
     g.c = c.data();
     gemm(Device{}, g);
     for (size_t i = 0; i < c.size(); ++i) {
-      ASSERT_NEAR(c[i], expected[i], 1e-5 * std::sqrt(double(k)) * 4) << flags << " at " << i;
+      const double rounding = kLow ? 0x1.1p-8 * std::abs(expected[i]) : 0;
+      ASSERT_NEAR(c[i], expected[i], 1e-5 * std::sqrt(double(k)) * 4 + rounding)
+          << flags << " at " << i;
     }
   }
 }
@@ -344,6 +352,23 @@ TEST_P(GemmTest, AgreesWithPlainLoops) { expect_agreement<float>(GetParam()); }
 TEST_P(GemmTest, OfBf16SumsInFloat) {
   if (!has_bf16_products(Device{})) GTEST_SKIP() << "this processor multiplies no bf16 numbers";
   expect_agreement<Bf16>(GetParam());
+}
+TEST_P(GemmTest, OfBf16RoundsItsSumsOnce) {
+  if (!has_bf16_products(Device{})) GTEST_SKIP() << "this processor multiplies no bf16 numbers";
+  expect_agreement<Bf16, Bf16>(GetParam());
+}
+
+TEST(Gemm, WritesBf16WhereItReadsBf16AndAddsToNothing) {
+  const Tensor x = Tensor::zeros({1}), low = Tensor::zeros({1}, DType::kBf16);
+  Gemm g{.m = 1, .n = 1, .k = 1, .outputs = DType::kBf16};
+  g.a = g.b = x.address();
+  g.lda = g.ldb = g.ldc = 1;
+  g.c = low.address();
+  EXPECT_THROW(gemm(Device{}, g), Error);
+  g.inputs = DType::kBf16;
+  g.a = g.b = low.address();
+  g.accumulate = true;
+  EXPECT_THROW(gemm(Device{}, g), Error);
 }
 
 TEST(Gemm, OfNoRowsDoesNothingAndOfNoDepthFails) {
@@ -447,6 +472,46 @@ TEST(Tile, TranspositionsOfAnySize) {
           ASSERT_EQ(y[size_t(i * out_stride + j)], x[size_t(j * stride + i)]);
         }
         ASSERT_EQ(y[size_t(i * out_stride + tile::padded(rows))], -9) << "beyond the padding";
+      }
+    }
+  }
+}
+
+TEST(Tile, ProductsWithBf16OnTheRight) {
+  for (const int64_t n : {1, 16, 33, 80}) {
+    const int64_t m = 21, k = 19, ldb = n + 3;
+    const std::vector<float> a = random_numbers(m * k, 1);
+    const std::vector<Bf16> b = as<Bf16>(random_numbers(k * ldb, 2));
+    const std::vector<float> same = as<float>(b);
+    std::vector<float> c(static_cast<size_t>(m * n)), expected = c;
+    tile::product(m, n, k, {a.data(), k, 1}, b.data(), ldb, c.data(), n, false);
+    tile::product(m, n, k, {a.data(), k, 1}, same.data(), ldb, expected.data(), n, false);
+    EXPECT_EQ(c, expected);
+  }
+}
+
+TEST(Tile, ProductsOfRowsOfBf16WithATransposition) {
+  for (const int64_t m : {1, 7, 21}) {
+    for (const int64_t rows : {1, 16, 30}) {  // of the matrix that is transposed
+      for (const int64_t k : {1, 2, 31, 32, 65}) {
+        const int64_t stride = k + 3, n = tile::padded(rows), ld = n + 16, words = (k + 1) / 2;
+        const std::vector<Bf16> a = as<Bf16>(random_numbers(m * stride, 1)),
+                                b = as<Bf16>(random_numbers(rows * stride, 2));
+        std::vector<uint32_t> transposed(static_cast<size_t>(words * ld), 9);
+        tile::transpose(rows, k, b.data(), stride, transposed.data(), ld);
+        for (int64_t p = 0; p < words; ++p) {
+          ASSERT_EQ(transposed[size_t(p * ld + n)], 9u) << "beyond the padding";
+        }
+        std::vector<float> c(static_cast<size_t>(m * n));
+        tile::product_of_rows(m, n, k, a.data(), stride, transposed.data(), ld, c.data(), n);
+        for (int64_t i = 0; i < m; ++i) {
+          for (int64_t j = 0; j < rows; ++j) {
+            double expected = 0;
+            for (int64_t p = 0; p < k; ++p)
+              expected += double(a[size_t(i * stride + p)]) * b[size_t(j * stride + p)];
+            ASSERT_NEAR(c[size_t(i * n + j)], expected, 1e-5) << m << ", " << rows << ", " << k;
+          }
+        }
       }
     }
   }

@@ -12,20 +12,24 @@
 
 namespace dragoman {
 
+// The constants of Philox4x32: of the products, and of the steps of its key.
+inline constexpr uint32_t kPhilox0 = 0xD2511F53u, kPhilox1 = 0xCD9E8D57u;
+inline constexpr uint32_t kPhiloxStep0 = 0x9E3779B9u, kPhiloxStep1 = 0xBB67AE85u;
+
 /// One block of Philox4x32: four words from a 64-bit key and a 128-bit counter.
 template <int kRounds = 10>
 DRAGOMAN_HOST_DEVICE inline void philox4x32(uint32_t key0, uint32_t key1, uint32_t (&counter)[4]) {
   for (int round = 0; round < kRounds; ++round) {
-    const uint64_t product0 = uint64_t{0xD2511F53u} * counter[0];
-    const uint64_t product1 = uint64_t{0xCD9E8D57u} * counter[2];
+    const uint64_t product0 = uint64_t{kPhilox0} * counter[0];
+    const uint64_t product1 = uint64_t{kPhilox1} * counter[2];
     const uint32_t word1 = counter[1];
     const uint32_t word3 = counter[3];
     counter[0] = static_cast<uint32_t>(product1 >> 32) ^ word1 ^ key0;
     counter[1] = static_cast<uint32_t>(product1);
     counter[2] = static_cast<uint32_t>(product0 >> 32) ^ word3 ^ key1;
     counter[3] = static_cast<uint32_t>(product0);
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
+    key0 += kPhiloxStep0;
+    key1 += kPhiloxStep1;
   }
 }
 
@@ -81,6 +85,8 @@ struct RandomKey {
 
 /// Elements that one block of masks covers: 16 lanes of a vector times the 4 words of a counter.
 inline constexpr int kRandomBlock = 64;
+/// Rounds that make them. Seven pass BigCrush (ibid., table 2).
+inline constexpr int kRandomRounds = 7;
 
 /// Words c, 16 + c, 32 + c and 48 + c of the block b of a mask, for the counter 16 b + c.
 DRAGOMAN_HOST_DEVICE inline void random_words(const RandomKey& key, uint64_t counter,
@@ -89,25 +95,12 @@ DRAGOMAN_HOST_DEVICE inline void random_words(const RandomKey& key, uint64_t cou
   words[1] = static_cast<uint32_t>(counter >> 32);
   words[2] = key.step.get();
   words[3] = key.site;
-  philox4x32<7>(static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32), words);
+  philox4x32<kRandomRounds>(static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32),
+                            words);
 }
 
 /// The 64 words of one block of a mask, laid out so that a CPU computes 16 counters in the lanes of
-/// its vectors and stores contiguously. Seven rounds pass BigCrush (ibid., table 2).
-DRAGOMAN_HOST_DEVICE inline void random_block(const RandomKey& key, uint64_t block,
-                                              uint32_t (&words)[kRandomBlock]) {
-#if !defined(__CUDACC__)
-#pragma GCC unroll 1
-#pragma GCC ivdep
-#endif
-  for (uint32_t lane = 0; lane < 16; ++lane) {
-    uint32_t part[4];
-    random_words(key, block * 16 + lane, part);
-    words[lane] = part[0];
-    words[16 + lane] = part[1];
-    words[32 + lane] = part[2];
-    words[48 + lane] = part[3];
-  }
-}
+/// its vectors and stores contiguously.
+void random_block(const RandomKey& key, uint64_t block, uint32_t (&words)[kRandomBlock]);
 
 }  // namespace dragoman

@@ -82,7 +82,7 @@ Variable TransformerDecoder::decode(Tape& tape, const Memory& memory, const Vari
                                     const Packing& packing, AttentionMaps* maps) const {
   const AttentionLayout self = self_layout(packing);
   const AttentionLayout cross = cross_layout(packing, memory.packing);
-  const Variable key_values = key_values_(tape, memory.states);
+  const Variable key_values = key_values_(tape, memory.states, tape.products());
   const Variable placed = positions_(tape, embedded, packing.positions, packing.longest);
   Stream stream{dropout(tape, placed, embedding_dropout_)};
   for (size_t number = 0; number < layers_.size(); ++number) {

@@ -12,8 +12,8 @@ Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool bias, int64_t p
   if (bias) bias_ = scope.add("bias", {out}, Start::kZeros);
 }
 
-Variable Linear::operator()(Tape& tape, const Variable& x) const {
-  return linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable());
+Variable Linear::operator()(Tape& tape, const Variable& x, DType type) const {
+  return linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable(), type);
 }
 
 Variable Linear::step(Tape& tape, const Variable& x) const {

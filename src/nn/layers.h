@@ -18,7 +18,8 @@ class Linear {
   Linear() = default;
   /// `parts` matrices of `in` columns stacked in one, such as gates; `out` is the rows of all.
   Linear(const Scope& scope, int64_t in, int64_t out, bool bias = true, int64_t parts = 1);
-  Variable operator()(Tape& tape, const Variable& x) const;
+  /// The result as `type` (see `linear`).
+  Variable operator()(Tape& tape, const Variable& x, DType type = DType::kReal) const;
   /// The same where the layer is called at each step of a sequence.
   Variable step(Tape& tape, const Variable& x) const;
   /// The result for n rows of zeros: the bias, which the layer must have.

@@ -56,12 +56,14 @@ AttentionOptions SelfAttention::options(const Tape& tape) const {
 
 Variable SelfAttention::operator()(Tape& tape, const Variable& x, const AttentionLayout& layout,
                                    bool causal, Tensor* weights) const {
-  const Variable all = query_key_value_(tape, x);
+  const Variable all = query_key_value_(tape, x, tape.products());
   AttentionOptions chosen = options(tape);
   chosen.causal = causal;
   chosen.weights = weights;
-  return output_(tape, attention(tape, {all, 0, dim_}, {all, dim_, dim_}, {all, 2 * dim_, dim_},
-                                 layout, chosen));
+  return output_(
+      tape,
+      attention(tape, {all, 0, dim_}, {all, dim_, dim_}, {all, 2 * dim_, dim_}, layout, chosen),
+      tape.products());
 }
 
 Variable SelfAttention::step(Tape& tape, const Variable& x, KeyValueCache& cache,
@@ -88,8 +90,11 @@ Variable CrossAttention::operator()(Tape& tape, const Variable& x, const Variabl
                                  .dropout = dropout_,
                                  .type = tape.products(),
                                  .weights = weights};
-  return output_(tape, attention(tape, query_(tape, x), {key_values, begin, dim_},
-                                 {key_values, begin + dim_, dim_}, layout, options));
+  const Variable query = query_(tape, x, key_values.value().dtype());
+  return output_(tape,
+                 attention(tape, query, {key_values, begin, dim_}, {key_values, begin + dim_, dim_},
+                           layout, options),
+                 tape.products());
 }
 
 FeedForward::FeedForward(const Scope& scope, const BlockOptions& options)
@@ -100,8 +105,10 @@ FeedForward::FeedForward(const Scope& scope, const BlockOptions& options)
       dropout_(options.activation_dropout) {}
 
 Variable FeedForward::operator()(Tape& tape, const Variable& x) const {
-  return out_(tape, activate(tape, activation_, in_(tape, x),
-                             {.dropout = dropout_, .type = tape.products()}));
+  const DType type = tape.products();
+  return out_(tape,
+              activate(tape, activation_, in_(tape, x, type), {.dropout = dropout_, .type = type}),
+              type);
 }
 
 }  // namespace dragoman

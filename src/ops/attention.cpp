@@ -4,11 +4,11 @@
 // weights again (the recomputation of Dao et al. 2022, without its tiling over keys). The weights
 // of a block lie transposed, [keys, block]: a query is a lane, and what softmax does along the keys
 // of a query is done for a whole vector of queries at once.
-#include <algorithm>
 #include <cmath>
 
 #include "core/math.h"
 #include "ops/attention_kernel.h"
+#include "ops/column_gradients.h"
 #include "ops/ops.h"
 
 namespace dragoman {
@@ -16,8 +16,15 @@ namespace {
 
 using namespace attention_detail;
 
-template <class T>
-struct AttentionForward : AttentionKernel {
+template <class In, class T>
+struct AttentionForward : AttentionKernel<In> {
+  using Kernel = AttentionKernel<In>;
+  using Kernel::head_dim, Kernel::value_dim, Kernel::heads, Kernel::longest_key, Kernel::scale;
+  using Kernel::query, Kernel::key, Kernel::value, Kernel::query_at, Kernel::key_at,
+      Kernel::value_at;
+  using Kernel::task, Kernel::visible, Kernel::sees, Kernel::drops, Kernel::drop;
+  using typename Kernel::Task;
+
   T* out;
   Statistics statistics;
   real* weights;  // [queries, heads, longest_key] or null
@@ -28,15 +35,15 @@ struct AttentionForward : AttentionKernel {
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t index, real* memory) const {
     const Task t = task(index);
-    real* transposed = memory;
-    real* p = transposed + kBlock * head_dim;
+    auto* transposed = reinterpret_cast<tile::Transposed<In>*>(memory);
+    real* p = memory + kBlock * head_dim;
     real* mixed = p + kBlock * longest_key;
     for (int64_t begin = 0; begin < t.queries; begin += kBlock) {
       const int64_t rows = t.queries - begin < kBlock ? t.queries - begin : kBlock;
       const int64_t keys = visible(t, begin + rows - 1);
       lane.transpose(rows, head_dim, query_at(t, begin), query.stride, transposed, kBlock);
-      lane.product(keys, tile::padded(rows), head_dim, {key_at(t, 0), key.stride, 1}, transposed,
-                   kBlock, p, kBlock, false);
+      lane.product_of_rows(keys, tile::padded(rows), head_dim, key_at(t, 0), key.stride, transposed,
+                           kBlock, p, kBlock);
       for (int64_t first = 0; first < rows; first += kLanes) {
         weigh(lane, t, begin + first, rows - first, keys, p + first);
       }
@@ -102,29 +109,32 @@ struct AttentionForward : AttentionKernel {
 
 // The same for the steps of a translation: groups of few queries that share segments of keys or
 // have lists of their rows. Each query is computed by itself; a key is a lane.
-template <class T>
-struct AttentionStep : AttentionKernel {
+template <class In, class T>
+struct AttentionStep : AttentionKernel<In> {
+  using Kernel = AttentionKernel<In>;
+  using Kernel::head_dim, Kernel::value_dim, Kernel::heads, Kernel::longest_key, Kernel::scale;
+  using Kernel::query_at, Kernel::key_at, Kernel::value_at, Kernel::task, Kernel::visible;
   T* out;
   real* weights;
 
   int64_t scratch() const { return tile::padded(longest_key) + value_dim; }
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t index, real* memory) const {
-    const Task t = task(index);
+    const auto t = task(index);
     real* p = memory;
     real* mixed = p + tile::padded(longest_key);
     for (int64_t i = 0; i < t.queries; ++i) {
       const int64_t keys = visible(t, i), row = (t.query_begin + i) * heads + t.head;
-      const real* q = query_at(t, i);
+      const In* q = query_at(t, i);
       for (int64_t j = 0; j < keys; ++j) {
-        const real* k = key_at(t, j);
+        const In* k = key_at(t, j);
         const real product = lane.sum(head_dim, [=](int64_t c) { return q[c] * k[c]; });
         lane.once([=, f = scale] { p[j] = f * product; });
       }
       const real share = exponentials(lane, keys, p);
       lane.each(value_dim, [=](int64_t c) { mixed[c] = 0; });
       for (int64_t j = 0; j < keys; ++j) {
-        const real* v = value_at(t, j);
+        const In* v = value_at(t, j);
         const real weight = share * p[j];
         lane.each(value_dim, [=](int64_t c) { mixed[c] += weight * v[c]; });
       }
@@ -149,47 +159,79 @@ struct AttentionStep : AttentionKernel {
   }
 };
 
-struct AttentionBackward : AttentionKernel {
-  const real* d_out;  // [queries, heads * value_dim]
-  Statistics statistics;
-  GradientWriter d_query, d_key, d_value;
-  int64_t d_query_stride, d_key_stride, d_value_stride;
+template <class In, class G>
+struct AttentionBackward : AttentionKernel<In> {
+  using Kernel = AttentionKernel<In>;
+  using Kernel::head_dim, Kernel::value_dim, Kernel::heads, Kernel::longest_key, Kernel::scale;
+  using Kernel::query, Kernel::key, Kernel::value, Kernel::query_at, Kernel::key_at,
+      Kernel::value_at;
+  using Kernel::task, Kernel::visible, Kernel::sees, Kernel::drops, Kernel::drop;
+  using typename Kernel::Task;
 
-  // The transposed queries and gradients of a block; its weights and their gradients.
-  int64_t scratch() const { return kBlock * (head_dim + value_dim + 2 * longest_key); }
+  const In* d_out;  // [queries, heads * value_dim]
+  Statistics statistics;
+  ColumnGradient<G> d_query, d_key, d_value;
+
+  // The transposed queries and gradients of a block; its weights and their gradients; and the
+  // gradients of a block's queries and of all keys and values.
+  int64_t scratch() const {
+    const int64_t dims = head_dim + value_dim;
+    return kBlock * (dims + head_dim + 2 * longest_key) + longest_key * dims;
+  }
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t index, real* memory) const {
     const Task t = task(index);
-    real* queries_transposed = memory;
-    real* d_transposed = queries_transposed + kBlock * head_dim;
-    real* w = d_transposed + kBlock * value_dim;
+    auto* queries_transposed = reinterpret_cast<tile::Transposed<In>*>(memory);
+    real* next = memory + kBlock * head_dim;
+    auto* d_transposed = reinterpret_cast<tile::Transposed<In>*>(next);
+    real* w = next + kBlock * value_dim;
     real* dw = w + kBlock * longest_key;
-    if (t.queries == 0) {
-      add_key_gradients(lane, t, 0, 0, w, dw);
-      return;
-    }
+    real* dq = dw + kBlock * longest_key;
+    real* dk = dq + kBlock * head_dim;
+    real* dv = dk + longest_key * head_dim;
     // The last block first: it sees all keys that any query sees, so the others can add.
-    for (int64_t begin = (t.queries - 1) / kBlock * kBlock; begin >= 0; begin -= kBlock) {
+    for (int64_t begin = t.queries > 0 ? (t.queries - 1) / kBlock * kBlock : -1; begin >= 0;
+         begin -= kBlock) {
       const int64_t rows = t.queries - begin < kBlock ? t.queries - begin : kBlock;
       const int64_t keys = visible(t, begin + rows - 1), width = tile::padded(rows);
-      const real* d = d_out + ((t.query_begin + begin) * heads + t.head) * value_dim;
-      lane.transpose(rows, head_dim, query_at(t, begin), query.stride, queries_transposed, kBlock);
-      lane.transpose(rows, value_dim, d, heads * value_dim, d_transposed, kBlock);
-      lane.product(keys, width, head_dim, {key_at(t, 0), key.stride, 1}, queries_transposed, kBlock,
-                   w, kBlock, false);
-      lane.product(keys, width, value_dim, {value_at(t, 0), value.stride, 1}, d_transposed, kBlock,
-                   dw, kBlock, false);
+      const bool adds = begin + rows < t.queries;
+      const In* q = query_at(t, begin);
+      const int64_t d_stride = heads * value_dim;
+      const In* d = d_out + (t.query_begin + begin) * d_stride + t.head * value_dim;
+      lane.transpose(rows, head_dim, q, query.stride, queries_transposed, kBlock);
+      lane.transpose(rows, value_dim, d, d_stride, d_transposed, kBlock);
+      lane.product_of_rows(keys, width, head_dim, key_at(t, 0), key.stride, queries_transposed,
+                           kBlock, w, kBlock);
+      lane.product_of_rows(keys, width, value_dim, value_at(t, 0), value.stride, d_transposed,
+                           kBlock, dw, kBlock);
       if (drops) drop(lane, t, begin, rows, keys, dw);
       for (int64_t first = 0; first < rows; first += kLanes) {
         weight_gradients(lane, t, begin + first, rows - first, keys, w + first, dw + first);
       }
       if (drops) drop(lane, t, begin, rows, keys, w);
-      if (d_query) {
-        real* to = d_query.data() + (t.query_begin + begin) * d_query_stride + t.head * head_dim;
-        lane.product(rows, head_dim, keys, {dw, 1, kBlock}, key_at(t, 0), key.stride, to,
-                     d_query_stride, d_query.accumulate());
+      if (d_query.data) {
+        lane.product(rows, head_dim, keys, {dw, 1, kBlock}, key_at(t, 0), key.stride, dq, head_dim,
+                     false);
+        for (int64_t i = 0; i < rows; ++i) {
+          d_query.write(lane, t.query_begin + begin + i, t.head * head_dim, head_dim,
+                        dq + i * head_dim);
+        }
       }
-      add_key_gradients(lane, t, begin, rows, w, dw);
+      if (d_key.data) {
+        lane.product(keys, head_dim, rows, {dw, kBlock, 1}, q, query.stride, dk, head_dim, adds);
+      }
+      if (d_value.data) {
+        lane.product(keys, value_dim, rows, {w, kBlock, 1}, d, d_stride, dv, value_dim, adds);
+      }
+    }
+    const int64_t seen = t.queries > 0 ? visible(t, t.queries - 1) : 0;
+    for (int64_t j = 0; j < t.keys; ++j) {
+      const auto write = [&](const ColumnGradient<G>& to, int64_t dim, const real* from) {
+        if (!to.data) return;
+        to.write(lane, t.key_begin + j, t.head * dim, dim, j < seen ? from + j * dim : nullptr);
+      };
+      write(d_key, head_dim, dk);
+      write(d_value, value_dim, dv);
     }
   }
 
@@ -221,90 +263,29 @@ struct AttentionBackward : AttentionKernel {
       });
     }
   }
-
-  // What a block of queries adds to the gradients of keys and values. The last one sets them.
-  DRAGOMAN_HOST_DEVICE void add_key_gradients(Lane lane, const Task& t, int64_t begin, int64_t rows,
-                                              const real* w, const real* dw) const {
-    const bool last = begin + rows == t.queries;
-    const int64_t seen = rows > 0 ? visible(t, begin + rows - 1) : 0;
-    const real* q = query_at(t, begin);
-    const real* d = d_out + ((t.query_begin + begin) * heads + t.head) * value_dim;
-    const auto add = [&](const GradientWriter& to, int64_t stride, int64_t width, const real* left,
-                         const real* right, int64_t right_stride) {
-      if (!to) return;
-      real* data = to.data() + t.key_begin * stride + t.head * width;
-      lane.product(seen, width, rows, {left, kBlock, 1}, right, right_stride, data, stride,
-                   to.accumulate() || !last);
-      for (int64_t j = seen; last && !to.accumulate() && j < t.keys; ++j) {
-        lane.each(width, [=](int64_t c) { data[j * stride + c] = 0; });
-      }
-    };
-    add(d_key, d_key_stride, head_dim, dw, q, query.stride);
-    add(d_value, d_value_stride, value_dim, w, d, heads * value_dim);
-  }
 };
 
-Block block_of(const Columns& columns) {
-  return {columns.matrix.data() + columns.begin, columns.matrix.columns()};
+template <class In>
+Block<In> block_of(const Columns& columns) {
+  return {columns.matrix.value().data<In>() + columns.begin, columns.matrix.columns()};
 }
 
-// Opens the gradients of blocks that may be columns of one matrix. A matrix whose every element is
-// written once needs no zeros first: `complete` says that a block's every row is, and blocks that
-// lie apart and are together as wide as the matrix cover its columns.
-std::array<GradientWriter, 3> open_gradients(const std::array<Columns, 3>& blocks,
-                                             const std::array<bool, 3>& complete) {
-  std::array<GradientWriter, 3> writers;
-  for (size_t b = 0; b < 3; ++b) {
-    const Variable& matrix = blocks[b].matrix;
-    if (!matrix.needs_gradient()) continue;
-    std::vector<size_t> same;
-    for (size_t other = 0; other < 3; ++other) {
-      if (blocks[other].matrix.sink() == matrix.sink()) same.push_back(other);
-    }
-    if (const size_t first = same.front(); first < b) {
-      writers[b] = GradientWriter(writers[first].data() - blocks[first].begin + blocks[b].begin,
-                                  writers[first].accumulate());
-      continue;
-    }
-    std::sort(same.begin(), same.end(),
-              [&](size_t x, size_t y) { return blocks[x].begin < blocks[y].begin; });
-    int64_t covered = 0;
-    bool assigns = true;
-    for (const size_t part : same) {
-      assigns = assigns && complete[part] && blocks[part].begin == covered;
-      covered += blocks[part].count;
-    }
-    assigns = assigns && covered == matrix.columns();
-    const GradientWriter whole = assigns ? matrix.gradient() : matrix.zeroed_gradient();
-    writers[b] = GradientWriter(whole.data() + blocks[b].begin, whole.accumulate());
-  }
-  return writers;
-}
-
-AttentionKernel make_kernel(const Columns& query, const Columns& key, const Columns& value,
-                            const AttentionLayout& layout, const AttentionOptions& options) {
-  const int64_t heads = options.heads;
-  check(heads > 0 && query.count % heads == 0 && value.count % heads == 0,
-        "attention: {} query and {} value columns do not divide by {} heads", query.count,
-        value.count, heads);
-  check(key.count == query.count, "attention: keys have {} columns, queries {}", key.count,
-        query.count);
-  check(layout.key_segments.defined() || layout.groups() <= layout.segments(),
-        "attention: {} groups of queries for {} segments of keys", layout.groups(),
-        layout.segments());
+template <class In>
+AttentionKernel<In> make_kernel(const Columns& query, const Columns& key, const Columns& value,
+                                const AttentionLayout& layout, const AttentionOptions& options) {
   const auto ids = [](const Tensor& tensor) {
     return tensor.defined() ? tensor.data<int32_t>() : nullptr;
   };
-  return {.query = block_of(query),
-          .key = block_of(key),
-          .value = block_of(value),
+  return {.query = block_of<In>(query),
+          .key = block_of<In>(key),
+          .value = block_of<In>(value),
           .query_offsets = ids(layout.query_offsets),
           .key_offsets = ids(layout.key_offsets),
           .key_segments = ids(layout.key_segments),
           .key_rows = ids(layout.key_rows),
-          .heads = heads,
-          .head_dim = query.count / heads,
-          .value_dim = value.count / heads,
+          .heads = options.heads,
+          .head_dim = query.count / options.heads,
+          .value_dim = value.count / options.heads,
           .longest_key = layout.longest_key,
           .scale = options.scale,
           .causal = options.causal,
@@ -312,13 +293,29 @@ AttentionKernel make_kernel(const Columns& query, const Columns& key, const Colu
           .random_key = {}};
 }
 
-}  // namespace
-
-Variable attention(Tape& tape, const Columns& query, const Columns& key, const Columns& value,
-                   const AttentionLayout& layout, const AttentionOptions& options) {
-  AttentionKernel kernel = make_kernel(query, key, value, layout, options);
+void check_attention(const Columns& query, const Columns& key, const Columns& value,
+                     const AttentionLayout& layout, const AttentionOptions& options) {
+  const int64_t heads = options.heads;
+  check(heads > 0 && query.count % heads == 0 && value.count % heads == 0,
+        "attention: {} query and {} value columns do not divide by {} heads", query.count,
+        value.count, heads);
+  check(key.count == query.count, "attention: keys have {} columns, queries {}", key.count,
+        query.count);
+  const DType type = query.matrix.value().dtype();
+  check(key.matrix.value().dtype() == type && value.matrix.value().dtype() == type,
+        "attention: queries, keys and values are of different types");
+  check(layout.key_segments.defined() || layout.groups() <= layout.segments(),
+        "attention: {} groups of queries for {} segments of keys", layout.groups(),
+        layout.segments());
   check(options.dropout >= 0 && options.dropout < 1, "attention: the dropout {} is not in [0, 1)",
         options.dropout);
+}
+
+// For queries, keys and values of the type In.
+template <class In>
+Variable attend(Tape& tape, const Columns& query, const Columns& key, const Columns& value,
+                const AttentionLayout& layout, const AttentionOptions& options) {
+  AttentionKernel<In> kernel = make_kernel<In>(query, key, value, layout, options);
   if (tape.training() && options.dropout > 0) {
     kernel.drops = true;
     kernel.random_key = tape.next_random_key();
@@ -337,36 +334,50 @@ Variable attention(Tape& tape, const Columns& query, const Columns& key, const C
   check(!step || !kernel.drops, "attention: no dropout on shared segments or lists of rows");
   const Tensor most = Tensor::empty({heads, n}, DType::kReal, device), share = empty_like(most);
   const Statistics statistics{most.data(), share.data(), n};
+  const auto run = [=](const auto& kernel_of_kind, int64_t work_of_kind) {
+    launch::tasks(device, tasks, kernel_of_kind.scratch(), work_of_kind, kernel_of_kind);
+  };
   visit(y, [&]<class T>(T* out) {
-    const auto run = [&](const auto& kernel_of_kind) {
-      launch::tasks(device, tasks, kernel_of_kind.scratch(), work, kernel_of_kind);
-    };
     if (step) {
-      run(AttentionStep<T>{{kernel}, out, weights});
+      run(AttentionStep<In, T>{{kernel}, out, weights}, work);
     } else {
-      run(AttentionForward<T>{{kernel}, out, statistics, weights});
+      run(AttentionForward<In, T>{{kernel}, out, statistics, weights}, work);
     }
   });
-  return tape.record(
+  Variable result = tape.record(
       "attention", y, {query.matrix, key.matrix, value.matrix},
       // The kernel holds addresses: what they belong to is kept with it.
       [=, kept = layout](Tensor& dy) {
         check(!step, "attention: no gradient goes through shared segments or lists of rows");
         const bool all_keys = layout.groups() == layout.segments();
-        const auto writers = open_gradients({query, key, value}, {true, all_keys, all_keys});
-        const AttentionBackward backward{{kernel},
-                                         dy.data(),
-                                         statistics,
-                                         writers[0],
-                                         writers[1],
-                                         writers[2],
-                                         query.matrix.columns(),
-                                         key.matrix.columns(),
-                                         value.matrix.columns()};
-        launch::tasks(device, tasks, backward.scratch(), 3 * work, backward);
+        const ColumnGradients gradients({query, key, value}, {true, all_keys, all_keys});
+        const Tensor d = convert(dy, dtype_of<In>());
+        const auto backward = [&]<class G>(G*) {
+          run(AttentionBackward<In, G>{{kernel},
+                                       d.template data<In>(),
+                                       statistics,
+                                       gradients.of<G>(0),
+                                       gradients.of<G>(1),
+                                       gradients.of<G>(2)},
+              3 * work);
+        };
+        gradients.type() == DType::kBf16 ? backward(static_cast<Bf16*>(nullptr))
+                                         : backward(static_cast<real*>(nullptr));
         // What the kernel and the statistics hold the addresses of is kept.
         (void)layout, (void)most, (void)share;
       });
+  if (result.needs_gradient()) result.sink()->preferred = dtype_of<In>();
+  return result;
+}
+
+}  // namespace
+
+Variable attention(Tape& tape, const Columns& query, const Columns& key, const Columns& value,
+                   const AttentionLayout& layout, const AttentionOptions& options) {
+  check_attention(query, key, value, layout, options);
+  return query.matrix.value().dtype() == DType::kBf16
+             ? attend<Bf16>(tape, query, key, value, layout, options)
+             : attend<real>(tape, query, key, value, layout, options);
 }
 
 }  // namespace dragoman

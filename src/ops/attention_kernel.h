@@ -9,16 +9,18 @@ namespace dragoman::attention_detail {
 inline constexpr int64_t kLanes = tile::kLanes;
 inline constexpr int64_t kBlock = 2 * kLanes;  // queries
 
-// One head's columns of a packed matrix.
+// Some columns of a packed matrix of the type In.
+template <class In>
 struct Block {
-  const real* data;
+  const In* data;
   int64_t stride;
-  DRAGOMAN_HOST_DEVICE const real* row(int64_t r) const { return data + r * stride; }
+  DRAGOMAN_HOST_DEVICE const In* row(int64_t r) const { return data + r * stride; }
 };
 
 // What both directions share: the shapes, where the rows are, and the weights of a block.
+template <class In>
 struct AttentionKernel {
-  Block query, key, value;
+  Block<In> query, key, value;
   const int32_t *query_offsets, *key_offsets, *key_segments, *key_rows;
   int64_t heads, head_dim, value_dim, longest_key;
   real scale;
@@ -45,13 +47,13 @@ struct AttentionKernel {
   DRAGOMAN_HOST_DEVICE int64_t key_row(const Task& t, int64_t j) const {
     return key_rows ? key_rows[t.key_begin + j] : t.key_begin + j;
   }
-  DRAGOMAN_HOST_DEVICE const real* query_at(const Task& t, int64_t i) const {
+  DRAGOMAN_HOST_DEVICE const In* query_at(const Task& t, int64_t i) const {
     return query.row(t.query_begin + i) + t.head * head_dim;
   }
-  DRAGOMAN_HOST_DEVICE const real* key_at(const Task& t, int64_t j) const {
+  DRAGOMAN_HOST_DEVICE const In* key_at(const Task& t, int64_t j) const {
     return key.row(key_row(t, j)) + t.head * head_dim;
   }
-  DRAGOMAN_HOST_DEVICE const real* value_at(const Task& t, int64_t j) const {
+  DRAGOMAN_HOST_DEVICE const In* value_at(const Task& t, int64_t j) const {
     return value.row(key_row(t, j)) + t.head * value_dim;
   }
   // How many keys the i-th query sees.

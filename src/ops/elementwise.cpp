@@ -8,37 +8,52 @@
 namespace dragoman {
 namespace {
 
-// What a unary operation launches: its result has the type T, its gradient goes to a writer W.
-template <class F, class T>
+// What a unary operation launches: from numbers of the type In to a result of the type T, and back
+// to a writer W. The result's gradient is of its type.
+template <class F, class In, class T>
 struct UnaryForward {
-  const real* in;
+  const In* in;
   T* out;
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real factor) const {
     out[i] = factor * F::f(in[i]);
   }
 };
-template <class F, class T, class W>
+template <class F, class Kept, class T, class W>
 struct UnaryBackward {
-  const T* kept;
-  const real* d;
+  const Kept* kept;
+  const T* d;
   W dx;
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real factor) const {
     dx(i, d[i] * factor * F::df(kept[i]));
   }
 };
 
+// Ends an operation of which matrix products are the only readers if it is bf16: its gradient may
+// then be that as well.
+Variable record_finished(Tape& tape, std::string_view name, const Tensor& y, const Variable& x,
+                         Tape::Backward backward) {
+  Variable result = tape.record(name, y, {x}, std::move(backward));
+  if (result.needs_gradient()) result.sink()->preferred = y.dtype();
+  return result;
+}
+
 template <class F>
 Variable unary(Tape& tape, std::string_view name, const Variable& x, const Finish& finish) {
   const Mask mask(tape, name, finish.dropout);
   Tensor y = Tensor::empty(x.shape(), finish.type, x.value().device());
-  visit(y, [&]<class T>(T* out) {
-    mask.map(y.device(), y.size(), UnaryForward<F, T>{x.data(), out});
+  visit(x.value(), [&]<class In>(In* in) {
+    visit(y, [&]<class T>(T* out) {
+      mask.map(y.device(), y.size(), UnaryForward<F, In, T>{in, out});
+    });
   });
   const Tensor kept = F::kKeepsResult ? y : x.value();
-  return tape.record(name, y, {x}, [=, x = x.gradient_only()](Tensor& dy) {
+  return record_finished(tape, name, y, x, [=, x = x.gradient_only()](Tensor& given) {
+    const Tensor dy = convert(given, finish.type);
     write_gradient(x, [&]<class W>(W dx) {
-      visit(kept, [&]<class T>(T* from) {
-        mask.map(dy.device(), dy.size(), UnaryBackward<F, T, W>{from, dy.data(), dx});
+      visit(kept, [&]<class Kept>(Kept* from) {
+        visit(dy, [&]<class T>(T* d) {
+          mask.map(dy.device(), dy.size(), UnaryBackward<F, Kept, T, W>{from, d, dx});
+        });
       });
     });
   });
@@ -89,30 +104,30 @@ struct Tanh {
 };
 
 // The gated units: Gate is the functor of the gate's activation.
-template <class Gate, class T>
+template <class Gate, class In, class T>
 struct GatedForward {
   Mask mask;
-  const real* in;
+  const In* in;
   T* out;
   int64_t d;
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    const real* value = in + row * 2 * d;
+    const In* value = in + row * 2 * d;
     T* to = out + row * d;
     mask.row(lane, row, d, [=, width = d](int64_t c, real factor) {
       to[c] = factor * value[c] * Gate::f(value[width + c]);
     });
   }
 };
-template <class Gate, class W>
+template <class Gate, class In, class T, class W>
 struct GatedBackward {
   Mask mask;
-  const real* in;
-  const real* d_out;
+  const In* in;
+  const T* d_out;
   W dx;
   int64_t d;
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    const real* value = in + row * 2 * d;
-    const real* e = d_out + row * d;
+    const In* value = in + row * 2 * d;
+    const T* e = d_out + row * d;
     mask.row(lane, row, d, [=, write = dx, width = d](int64_t c, real factor) {
       const real gate = value[width + c], g = factor * e[c];
       write(row * 2 * width + c, g * Gate::f(gate));
@@ -128,12 +143,19 @@ Variable gated(Tape& tape, std::string_view name, const Variable& x, const Finis
   const Mask mask(tape, name, finish.dropout);
   const int64_t n = x.rows(), d = x.columns() / 2;
   Tensor y = Tensor::empty({n, d}, finish.type, x.value().device());
-  visit(y, [&]<class T>(T* out) {
-    launch::rows(y.device(), n, d, GatedForward<Gate, T>{mask, x.data(), out, d});
+  visit(x.value(), [&]<class In>(In* in) {
+    visit(y, [&]<class T>(T* out) {
+      launch::rows(y.device(), n, d, GatedForward<Gate, In, T>{mask, in, out, d});
+    });
   });
-  return tape.record(name, y, {x}, [=](Tensor& dy) {
+  return record_finished(tape, name, y, x, [=](Tensor& given) {
+    const Tensor dy = convert(given, finish.type);
     write_gradient(x, [&]<class W>(W dx) {
-      launch::rows(dy.device(), n, d, GatedBackward<Gate, W>{mask, x.data(), dy.data(), dx, d});
+      visit(x.value(), [&]<class In>(In* in) {
+        visit(dy, [&]<class T>(T* from) {
+          launch::rows(dy.device(), n, d, GatedBackward<Gate, In, T, W>{mask, in, from, dx, d});
+        });
+      });
     });
   });
 }
@@ -334,7 +356,7 @@ Variable dropout(Tape& tape, const Variable& x, real probability) {
   const Mask mask(tape, "dropout", probability);
   if (!mask.drops()) return x;
   Tensor y = empty_like(x.value());
-  mask.map(y.device(), y.size(), UnaryForward<Identity, real>{x.data(), y.data()});
+  mask.map(y.device(), y.size(), UnaryForward<Identity, real, real>{x.data(), y.data()});
   return tape.record("dropout", y, {x}, [=, x = x.gradient_only()](Tensor& dy) {
     write_gradient(x, [&]<class W>(W dx) {
       mask.map(dy.device(), dy.size(), Scaled<W>{dy.data(), dx});

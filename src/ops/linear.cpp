@@ -26,10 +26,9 @@ class LinearSteps {
   const Variable& parameters() const { return parameters_; }
   DType type() const { return weight_.dtype(); }
 
-  Tensor result(const Tensor& x) const {
-    Tensor y = Tensor::empty({x.rows(), weight_.rows()}, DType::kReal, x.device());
-    product(tf32_, x, false, weight_, true, y.data(), false,
-            bias_.defined() ? bias_.data() : nullptr, packed_);
+  Tensor result(const Tensor& x, DType as) const {
+    Tensor y = Tensor::empty({x.rows(), weight_.rows()}, as, x.device());
+    product(tf32_, x, false, weight_, true, y, bias_as(bias_, as), packed_);
     return y;
   }
 
@@ -54,9 +53,9 @@ class LinearSteps {
     convert(dy, mine);
     calls_[number].written = true;
     if (!transposed_.defined()) transposed_ = packed(weight_, false);
-    if (const GradientWriter dx = x.gradient()) {
-      product(tf32_, mine, false, weight_, false, dx.data(), dx.accumulate(), nullptr, transposed_);
-    }
+    write_gradient(x, [&](const Target& dx) {
+      product(tf32_, mine, false, weight_, false, dx, {}, transposed_);
+    });
     parameters_.zeroed_gradient();
   }
 
@@ -99,7 +98,7 @@ Variable matmul(Tape& tape, const Variable& a, const Variable& b, bool transpose
                     DType::kReal, a.value().device());
   const Tensor left = operand(tape, a), right = operand(tape, b);
   const bool tf32 = tape.tf32();
-  product(tf32, left, transpose_a, right, transpose_b, y.data(), false);
+  product(tf32, left, transpose_a, right, transpose_b, y);
   Variable result = tape.record(
       "matmul", y, {a, b}, [=, a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
         product_gradients(tf32, dy, a, left, transpose_a, b, right, transpose_b);
@@ -108,14 +107,15 @@ Variable matmul(Tape& tape, const Variable& a, const Variable& b, bool transpose
   return result;
 }
 
-Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias) {
-  if (!tape.recording()) return step_linear(tape, x, weight, bias);  // every layer, at every word
+Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias,
+                DType type) {
+  if (!tape.recording()) return step_linear(tape, x, weight, bias, type);  // at every word
   check_columns("linear", "the weight", weight, x.columns());
   if (bias.defined()) check_columns("linear", "the bias", bias, weight.rows());
-  Tensor y = Tensor::empty({x.rows(), weight.rows()}, DType::kReal, x.value().device());
+  Tensor y = Tensor::empty({x.rows(), weight.rows()}, type, x.value().device());
   const Tensor left = operand(tape, x), right = operand(tape, weight);
   const bool tf32 = tape.tf32();
-  product(tf32, left, false, right, true, y.data(), false, bias.defined() ? bias.data() : nullptr);
+  product(tf32, left, false, right, true, y, bias_as(bias, type));
   Variable result =
       tape.record("linear", y, {x, weight, bias},
                   [=, x = x.gradient_only(), weight = weight.gradient_only()](Tensor& dy) {
@@ -125,14 +125,15 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
   return result;
 }
 
-Variable step_linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias) {
+Variable step_linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias,
+                     DType type) {
   check_columns("step_linear", "the weight", weight, x.columns());
   if (bias.defined()) check_columns("step_linear", "the bias", bias, weight.rows());
   const auto steps =
       tape.shared<LinearSteps>({weight.data(), bias.defined() ? bias.data() : nullptr},
                                [&] { return std::make_shared<LinearSteps>(tape, weight, bias); });
   const Tensor left = operand(tape, x);
-  const Tensor y = steps->result(left);
+  const Tensor y = steps->result(left, type);
   if (!tape.recording()) return Variable(y);
   const size_t number = steps->keep(left);
   Variable result =

@@ -109,8 +109,8 @@ CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight
     const int64_t end = std::min(n, begin + most);
     const Tensor logits =
         in_place ? gradient.slice_rows(begin, end) : scratch.slice_rows(0, end - begin);
-    product(tape.tf32(), left.slice_rows(begin, end), false, right, true, logits.data(), false,
-            bias.data(), packed_right);
+    product(tape.tf32(), left.slice_rows(begin, end), false, right, true, logits, bias.value(),
+            packed_right);
     const auto run = [&]<class T>(T* to) {
       launch::rows(device, end - begin, classes,
                    RowLoss<T>{logits.data(), targets.data<int32_t>() + begin, losses.data() + begin,

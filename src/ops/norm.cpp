@@ -34,15 +34,16 @@ struct Normalised {
 struct AsItIs {
   DRAGOMAN_HOST_DEVICE void operator()(Lane, int64_t) const {}
 };
+template <class In>
 struct AddRow {
   Mask mask;
   const real* x;
-  const real* added;
+  const In* added;
   real* sum;
   int64_t columns;
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
     const real* p = x + row * columns;
-    const real* q = added + row * columns;
+    const In* q = added + row * columns;
     real* s = sum + row * columns;
     mask.row(lane, row, columns, [=](int64_t c, real factor) { s[c] = p[c] + factor * q[c]; });
   }
@@ -96,19 +97,21 @@ Normalised normalise(const Norm& norm, const Tensor& x, const Before& before) {
   return made;
 }
 
-// The gradient of one row's values from that of its normalised ones, element by element to `write`.
+// The gradient of one row's values from that of its normalised ones, of the type D, element by
+// element to `write`.
+template <class D>
 struct RowGradient {
   const real* x;
   const real* statistics;
   const real* gain;
-  const real* d_normed;
+  const D* d_normed;
   int64_t columns;
   bool centred;
 
   template <class Write>
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row, Write write) const {
     const real* v = x + row * columns;
-    const real* e = d_normed + row * columns;
+    const D* e = d_normed + row * columns;
     const real* g = gain;
     const real share = real{1} / static_cast<real>(columns);
     const real mean = statistics[2 * row], inverse = statistics[2 * row + 1];
@@ -122,68 +125,102 @@ struct RowGradient {
   }
 };
 
+template <class D>
+struct WriteRowGradient {
+  RowGradient<D> gradient;
+  GradientWriter to;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const int64_t begin = row * gradient.columns;
+    gradient(lane, row, [=, to = to](int64_t c, real value) { to(begin + c, value); });
+  }
+};
+
 // What is summed up for the gradients of gain and bias.
+template <class D>
 struct GainGradient {
-  const real *d_out, *in, *statistics;
+  const D* d_out;
+  const real *in, *statistics;
   int64_t columns;
   DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
     const int64_t i = row * columns + c;
     return d_out[i] * (in[i] - statistics[2 * row]) * statistics[2 * row + 1];
   }
 };
+template <class D>
 struct BiasGradient {
-  const real* d_out;
+  const D* d_out;
   int64_t columns;
   DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
     return d_out[row * columns + c];
   }
 };
 
-void add_gradients_of(const Norm& norm, const real* in, const real* saved, const Tensor& dy) {
-  const int64_t n = dy.rows(), d = dy.columns();
-  const real* d_out = dy.data();
+template <class D>
+void add_gradients_of(const Norm& norm, const Tensor& x, const RowGradient<D>& rows) {
+  const int64_t n = x.rows(), d = rows.columns;
   const GradientWriter dg = norm.gain.gradient(), db = norm.bias.gradient();
-  const launch::ColumnSums gain{dg.data(), dg.accumulate(), GainGradient{d_out, in, saved, d}};
-  const launch::ColumnSums bias{db.data(), db.accumulate(), BiasGradient{d_out, d}};
+  const launch::ColumnSums gain{dg.data(), dg.accumulate(),
+                                GainGradient<D>{rows.d_normed, rows.x, rows.statistics, d}};
+  const launch::ColumnSums bias{db.data(), db.accumulate(), BiasGradient<D>{rows.d_normed, d}};
   if (dg && db) {
-    launch::sum_rows(dy.device(), n, d, gain, bias);
+    launch::sum_rows(x.device(), n, d, gain, bias);
   } else if (dg) {
-    launch::sum_rows(dy.device(), n, d, gain);
+    launch::sum_rows(x.device(), n, d, gain);
   } else if (db) {
-    launch::sum_rows(dy.device(), n, d, bias);
+    launch::sum_rows(x.device(), n, d, bias);
   }
+}
+
+// Goes back over the norm of x: launches what `rows`, a RowGradient, is put into.
+template <class Launch>
+void norm_backward(const Norm& norm, const Tensor& x, const Tensor& statistics, const Tensor& given,
+                   Launch launch) {
+  const Tensor dy = convert(given, norm.type);
+  visit(dy, [&]<class D>(D* d) {
+    const RowGradient<D> rows{x.data(), statistics.data(), norm.gain.data(),
+                              d,        x.columns(),       norm.centred};
+    launch(rows);
+    add_gradients_of(norm, x, rows);
+  });
 }
 
 Variable normalise_rows(Tape& tape, const Variable& x, const Norm& norm) {
   check_norm(norm, x);
   const auto [y, statistics] = normalise(norm, x.value(), AsItIs{});
-  return tape.record(
+  Variable result = tape.record(
       norm.operation, y, {x, norm.gain, norm.bias}, [=, statistics = statistics](Tensor& dy) {
-        const RowGradient gradient{x.data(),  statistics.data(), norm.gain.data(),
-                                   dy.data(), x.columns(),       norm.centred};
-        const int64_t d = x.columns();
-        if (const GradientWriter dx = x.gradient()) {
-          launch::rows(dy.device(), dy.rows(), d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-            gradient(lane, row, [=](int64_t c, real value) { dx(row * d + c, value); });
-          });
-        }
-        add_gradients_of(norm, x.data(), statistics.data(), dy);
+        norm_backward(norm, x.value(), statistics, dy, [&]<class D>(const RowGradient<D>& rows) {
+          if (const GradientWriter dx = x.gradient()) {
+            launch::rows(dy.device(), dy.rows(), dy.columns(), WriteRowGradient<D>{rows, dx});
+          }
+        });
       });
+  if (result.needs_gradient()) result.sink()->preferred = norm.type;
+  return result;
 }
 
-// What of a row of the sum's gradient goes through dropout.
-template <class W>
-struct MaskRow {
+// A row of the gradient of a residual sum, where what came from its other readers may stand
+// already, and what of it goes through dropout.
+template <class D, class W>
+struct SumGradient {
+  RowGradient<D> from_norm;  // without numbers, if nobody reads the normalised rows
+  GradientWriter to;
   Mask mask;
-  const real* from;
   W write;
-  int64_t columns;
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    const int64_t begin = row * columns;
-    const real* e = from + begin;
+    const int64_t columns = from_norm.columns, begin = row * columns;
+    if (from_norm.d_normed) {
+      from_norm(lane, row, [=, to = to](int64_t c, real value) { to(begin + c, value); });
+    }
+    const real* e = to.data() + begin;
     mask.row(lane, row, columns,
              [=, to = write](int64_t c, real factor) { to(begin + c, factor * e[c]); });
   }
+};
+
+// For what is added, where it wants no gradient.
+struct Nowhere {
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t, real) const {}
 };
 
 SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& added, real probability,
@@ -193,34 +230,35 @@ SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& adde
   const Mask mask(tape, norm.operation, probability);
   const int64_t n = x.rows(), d = x.columns();
   Tensor sum = empty_like(x.value());
-  const auto [normed, statistics] =
-      normalise(norm, sum, AddRow{mask, x.data(), added.data(), sum.data(), d});
+  const auto [normed, statistics] = visit(added.value(), [&]<class In>(In* in) {
+    return normalise(norm, sum, AddRow<In>{mask, x.data(), in, sum.data(), d});
+  });
   const std::vector<Variable> made = tape.record(
       norm.operation, {sum, normed}, {x, added, norm.gain, norm.bias},
       [=, statistics = statistics, x = x.gradient_only(),
        added = added.gradient_only()](std::span<Tensor> dy) {
-        // First the gradient of the sum, in the memory of what came from its other readers.
+        // The gradient of the sum is made in the memory of what came from its other readers.
         Tensor total = std::move(dy[0]);
         const bool adds = total.defined();
         if (!adds) total = empty_like(sum);
         if (!total.unique()) total = total.clone();
         const GradientWriter to(total.data(), adds);
+        const auto write = [&]<class D>(const RowGradient<D>& rows) {
+          const auto launch = [&]<class W>(W write_added) {
+            launch::rows(sum.device(), n, d, SumGradient<D, W>{rows, to, mask, write_added});
+          };
+          added.needs_gradient() ? write_gradient(added, launch) : launch(Nowhere{});
+        };
         if (dy[1].defined()) {
-          const RowGradient gradient{sum.data(), statistics.data(), norm.gain.data(), dy[1].data(),
-                                     d,          norm.centred};
-          launch::rows(sum.device(), n, d, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-            gradient(lane, row, [=](int64_t c, real value) { to(row * d + c, value); });
-          });
-          add_gradients_of(norm, sum.data(), statistics.data(), dy[1]);
+          norm_backward(norm, sum, statistics, dy[1], write);
         } else {
+          write(RowGradient<real>{sum.data(), nullptr, nullptr, nullptr, d, norm.centred});
           norm.gain.zeroed_gradient();
           norm.bias.zeroed_gradient();
         }
-        write_gradient(added, [&]<class W>(W write) {
-          launch::rows(sum.device(), n, d, MaskRow<W>{mask, total.data(), write, d});
-        });
         x.add_gradient(std::move(total));
       });
+  if (made[1].needs_gradient()) made[1].sink()->preferred = norm.type;
   return {made[0], made[1]};
 }
 

@@ -90,13 +90,16 @@ Variable mean_rows(Tape& tape, const Variable& x, const Tensor& offsets);
 /// op(a) op(b).
 Variable matmul(Tape& tape, const Variable& a, const Variable& b, bool transpose_a = false,
                 bool transpose_b = false);
-/// x weight^T + bias: x [n, in], weight [out, in], bias [out] or undefined -> [n, out].
-Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias = {});
+/// x weight^T + bias: x [n, in], weight [out, in], bias [out] or undefined -> [n, out] as `type`,
+/// which may be kBf16 where the tape's products are. These read such matrices as well as floats:
+/// activations, attention, and what is added before a norm.
+Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias = {},
+                DType type = DType::kReal);
 /// The same for a layer that is called again and again on one tape, as a recurrent one at each
 /// step: what the products read of the weight is made once, and the gradients of weight and bias
 /// are made once, from the rows of all calls.
 Variable step_linear(Tape& tape, const Variable& x, const Variable& weight,
-                     const Variable& bias = {});
+                     const Variable& bias = {}, DType type = DType::kReal);
 
 // Normalisation (norm.cpp) ------------------------------------------------------------------------
 

@@ -26,14 +26,15 @@ struct ReadAndConvert {
   }
 };
 
-// out (+)= op(a) op(b).
+// to (+)= op(a) op(b).
 Gemm gemm_of(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-             real* out, bool accumulate) {
+             const Target& to) {
   const int64_t n = transpose_b ? b.rows() : b.columns();
   return {.m = transpose_a ? a.columns() : a.rows(),
           .n = n,
           .k = transpose_a ? a.rows() : a.columns(),
           .inputs = a.dtype(),
+          .outputs = to.type,
           .tf32 = tf32,
           .a = a.address(),
           .lda = a.columns(),
@@ -41,9 +42,9 @@ Gemm gemm_of(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool
           .b = b.address(),
           .ldb = b.columns(),
           .transpose_b = transpose_b,
-          .c = out,
+          .c = to.data,
           .ldc = n,
-          .accumulate = accumulate};
+          .accumulate = to.accumulate};
 }
 
 }  // namespace
@@ -53,10 +54,15 @@ Tensor operand(const Tape& tape, const Variable& x) {
   return convert(x.value(), tape.products());
 }
 
+Tensor bias_as(const Variable& bias, DType type) {
+  if (!bias.defined()) return {};
+  return type == DType::kBf16 && bias.low().defined() ? bias.low() : convert(bias.value(), type);
+}
+
 void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-             real* out, bool accumulate, const real* bias, const Tensor& packed) {
-  Gemm product = gemm_of(tf32, a, transpose_a, b, transpose_b, out, accumulate);
-  product.bias = bias;
+             const Target& to, const Tensor& bias, const Tensor& packed) {
+  Gemm product = gemm_of(tf32, a, transpose_a, b, transpose_b, to);
+  if (bias.defined()) product.bias = bias.address();
   product.packed = packed;
   gemm(a.device(), product);
 }
@@ -78,16 +84,16 @@ void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, con
   const bool in_product = bias.needs_gradient() && transpose_b && b.needs_gradient() &&
                           dy_given.dtype() == type && sums_rows(dy_given.device(), type);
   const Tensor dy = in_product ? dy_given : convert_and_sum(dy_given, type, bias);
-  if (const GradientWriter da = a.gradient()) {
+  write_gradient(a, [&](const Target& da) {
     if (transpose_a) {
-      product(tf32, b_value, transpose_b, dy, true, da.data(), da.accumulate());
+      product(tf32, b_value, transpose_b, dy, true, da);
     } else {
-      product(tf32, dy, false, b_value, !transpose_b, da.data(), da.accumulate());
+      product(tf32, dy, false, b_value, !transpose_b, da);
     }
-  }
+  });
   if (const GradientWriter db = b.gradient()) {
     if (transpose_b) {
-      Gemm gradient = gemm_of(tf32, dy, true, a_value, transpose_a, db.data(), db.accumulate());
+      Gemm gradient = gemm_of(tf32, dy, true, a_value, transpose_a, db);
       if (in_product) {
         const GradientWriter sums = bias.gradient();
         gradient.sums = sums.data();
@@ -95,7 +101,7 @@ void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, con
       }
       gemm(dy.device(), gradient);
     } else {
-      product(tf32, a_value, !transpose_a, dy, false, db.data(), db.accumulate());
+      product(tf32, a_value, !transpose_a, dy, false, db);
     }
   }
 }

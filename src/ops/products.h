@@ -9,10 +9,24 @@ namespace dragoman {
 /// A matrix as the products of this tape read it.
 Tensor operand(const Tape& tape, const Variable& x);
 
-/// out (+)= op(a) op(b) [+ bias] for whole matrices of one type. `packed`, if defined, is what the
-/// function of that name made of b.
+/// Where a product goes: a matrix, which it may be added to, or a gradient.
+struct Target {
+  Target(const Tensor& to) : data(to.address()), type(to.dtype()) {}
+  Target(const GradientWriter& to) : data(to.data()), accumulate(to.accumulate()) {}
+  Target(const Bf16Writer& to) : data(to.data), type(DType::kBf16) {}
+
+  void* data;
+  DType type = DType::kReal;
+  bool accumulate = false;
+};
+
+/// to (+)= op(a) op(b) [+ bias] for whole matrices of one type. The bias is of the target's type;
+/// `packed`, if defined, is what the function of that name made of b.
 void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-             real* out, bool accumulate, const real* bias = nullptr, const Tensor& packed = {});
+             const Target& to, const Tensor& bias = {}, const Tensor& packed = {});
+
+/// A bias as a product of that type reads it; undefined where there is none.
+Tensor bias_as(const Variable& bias, DType type);
 
 /// What several products that share op(b) read of it; undefined where that is b itself.
 Tensor packed(const Tensor& b, bool transposed);

@@ -10,6 +10,9 @@ void gemm(Device device, const Gemm& g) {
   if (g.m == 0 || g.n == 0) return;
   check(g.k > 0, "a matrix product of depth 0 ({} x 0 x {})", g.m, g.n);
   check(!g.tf32 || device.on_gpu(), "a TF32 product was asked of the {}", device);
+  check(g.outputs == DType::kReal || (g.inputs == DType::kBf16 && !g.accumulate),
+        "a product of {} {} as {}", to_string(g.inputs), g.accumulate ? "that is added" : "is made",
+        to_string(g.outputs));
   Profile::count(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
                  static_cast<double>(g.k));
   device.on_gpu() ? gpu::gemm(device.index, g) : cpu::gemm(g);

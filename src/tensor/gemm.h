@@ -13,18 +13,19 @@ namespace dragoman {
 /// `lda`, `ldb` and `ldc` are the distances between the rows of the matrices as they are stored.
 struct Gemm {
   int64_t m = 0, n = 0, k = 0;
-  DType inputs = DType::kReal;  ///< Of a and b: kReal or kBf16. Sums are made in real.
-  bool tf32 = false;            ///< On a GPU: of each float, 10 bits of the fraction are read.
+  DType inputs = DType::kReal;   ///< Of a and b: kReal or kBf16. Sums are made in real.
+  DType outputs = DType::kReal;  ///< Of c and bias: kReal, or kBf16 where the inputs are.
+  bool tf32 = false;             ///< On a GPU: of each float, 10 bits of the fraction are read.
   const void* a = nullptr;
   int64_t lda = 0;
   bool transpose_a = false;
   const void* b = nullptr;
   int64_t ldb = 0;
   bool transpose_b = false;
-  real* c = nullptr;
+  void* c = nullptr;
   int64_t ldc = 0;
-  const real* bias = nullptr;  ///< [n], added to every row; null: none.
-  bool accumulate = false;     ///< Add to what `c` holds; it is not read otherwise.
+  const void* bias = nullptr;  ///< [n], added to every row; null: none.
+  bool accumulate = false;     ///< Add to what `c`, of reals, holds; it is not read otherwise.
   real* sums = nullptr;        ///< Only where `sums_rows`: [m], the sums of op(a)'s rows; or null.
   bool accumulate_sums = false;
   Tensor packed = {};  ///< What `pack` made of b, or undefined.

@@ -22,6 +22,8 @@ namespace {
 constexpr int64_t kDepth = 256;  // words of depth of a panel, about
 constexpr int kMostRows = 10;    // of a slice of a that is read where it lies
 constexpr int64_t kBlock = 248;  // rows of a that a thread takes at a time, about
+// What of a thread's rows of a is in the second cache at a time, where they are read whole.
+constexpr int64_t kBlockBytes = 640 << 10;
 
 // How a depth of k numbers is cut: into equal parts of whole words, a multiple of 16 each but the
 // last.
@@ -35,12 +37,16 @@ struct Depth {
   int64_t size(int64_t i) const { return std::min(part, words - begin(i)); }
 };
 
-// What a kernel starts with and where it ends.
+// What a kernel starts with and where it ends: 32 columns, or the `columns` of them that there are.
+// A product's last part may write its sums as bf16.
 struct Target {
-  float* c;
+  float* sums;  // read if `accumulate`, and written unless `low`
   int64_t stride;
-  const float* bias;  // of these columns, or null
   bool accumulate;
+  Bf16* low;
+  int64_t low_stride;
+  __m512 start[2];  // the bias, or zeros
+  int64_t columns;
 };
 
 // What a kernel asks for on its way, `step` bytes at every word of depth: the panel of b that comes
@@ -62,25 +68,25 @@ struct Rows {
 };
 
 template <class Numbers, int kRows, bool kPackedA, bool kWhole>
-void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, Target to, int64_t columns) {
-  const __mmask16 left = kWhole ? 0xFFFF : first(columns);
-  const __mmask16 right = kWhole ? 0xFFFF : first(columns - 16);
+void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, const Target& to) {
+  const __mmask16 left = kWhole ? 0xFFFF : first(to.columns);
+  const __mmask16 right = kWhole ? 0xFFFF : first(to.columns - 16);
   const Rows rows{a.data, kPackedA ? 4 : a.row, kPackedA ? 4 * kSlice : 4};
   __m512 sums[kRows][2];
-  const __m512 start[2] = {
-      to.bias ? _mm512_maskz_loadu_ps(left, to.bias) : _mm512_setzero_ps(),
-      to.bias ? _mm512_maskz_loadu_ps(right, to.bias + 16) : _mm512_setzero_ps()};
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-    float* c = to.c + r * to.stride;
-    sums[r][0] = start[0];
-    sums[r][1] = start[1];
+    sums[r][0] = to.start[0];
+    sums[r][1] = to.start[1];
     if (to.accumulate) {
+      const float* c = to.sums + r * to.stride;
       sums[r][0] = _mm512_add_ps(sums[r][0], _mm512_maskz_loadu_ps(left, c));
       sums[r][1] = _mm512_add_ps(sums[r][1], _mm512_maskz_loadu_ps(right, c + 16));
-    } else {
-      __builtin_prefetch(c, 1);
-      __builtin_prefetch(c + 16, 1);
+    }
+    if (to.low) {
+      __builtin_prefetch(to.low + r * to.low_stride, 1);
+    } else if (!to.accumulate) {
+      __builtin_prefetch(to.sums + r * to.stride, 1);
+      __builtin_prefetch(to.sums + r * to.stride + 16, 1);
     }
   }
 #pragma GCC unroll 1
@@ -95,9 +101,18 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, Target to, in
       sums[r][1] = Numbers::multiply_add(sums[r][1], word, b1);
     }
   }
+  if (to.low) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const __mmask32 kept = kWhole ? ~__mmask32{0} : first_of_32(to.columns);
+      _mm512_mask_storeu_epi16(to.low + r * to.low_stride, kept,
+                               Numbers::rounded(sums[r][0], sums[r][1]));
+    }
+    return;
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-    float* c = to.c + r * to.stride;
+    float* c = to.sums + r * to.stride;
     if constexpr (kWhole) {
       _mm512_storeu_ps(c, sums[r][0]);
       _mm512_storeu_ps(c + 16, sums[r][1]);
@@ -110,12 +125,10 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, Target to, in
 
 // The kernel for that many rows, at most kRows.
 template <class Numbers, bool kPackedA, bool kWhole, int kRows = kPackedA ? kSlice : kMostRows>
-void slice(int64_t rows, int64_t words, Rows a, const uint32_t* b, Ahead ahead, Target to,
-           int64_t columns) {
+void slice(int64_t rows, int64_t words, Rows a, const uint32_t* b, Ahead ahead, const Target& to) {
   if constexpr (kRows > 0) {
-    if (rows == kRows)
-      return kernel<Numbers, kRows, kPackedA, kWhole>(words, a, b, ahead, to, columns);
-    slice<Numbers, kPackedA, kWhole, kRows - 1>(rows, words, a, b, ahead, to, columns);
+    if (rows == kRows) return kernel<Numbers, kRows, kPackedA, kWhole>(words, a, b, ahead, to);
+    slice<Numbers, kPackedA, kWhole, kRows - 1>(rows, words, a, b, ahead, to);
   }
 }
 
@@ -133,7 +146,9 @@ class Product {
       : g_(g),
         depth_(g.k),
         // A row that ends with half a word would be read beyond its end.
-        packs_a_(g.transpose_a || g.k % Numbers::kPair != 0) {}
+        packs_a_(g.transpose_a || g.k % Numbers::kPair != 0),
+        // Sums cannot wait for their other parts as bf16: these parts follow one another then.
+        panel_by_panel_(g.outputs == DType::kBf16 && depth_.count() > 1) {}
 
   void pack(uint32_t* to) const {
     const int64_t panels = parts(g_.n, kPanel);
@@ -147,13 +162,15 @@ class Product {
     // Whole rounds of equal blocks for the threads. Where there are few rows they divide the
     // columns, so that each reads its own part of b.
     const int64_t threads = thread_count(), slices = parts(g_.m, kSlice);
-    const int64_t wanted = parts(g_.m, kBlock);
+    const int64_t most =
+        panel_by_panel_ ? std::clamp(kBlockBytes / (4 * depth_.words), kSlice, kBlock) : kBlock;
+    const int64_t wanted = parts(g_.m, most);
     const int64_t rows = parts(slices, wanted < threads ? wanted : up(wanted, threads)) * kSlice;
     const int64_t row_blocks = parts(g_.m, rows), panels = parts(g_.n, kPanel);
     const int64_t strips = std::min(panels, parts(threads, row_blocks));
     const int64_t columns = parts(panels, strips) * kPanel;
     const int64_t column_blocks = parts(g_.n, columns);
-    const int64_t scratch = packs_a_ ? parts(rows, kSlice) * slice_distance(depth_.part) : 0;
+    const int64_t scratch = sums_size(rows) + (packs_a_ ? packed_a_begin(rows, depth_.count()) : 0);
     launch::cpu::tasks(
         row_blocks * column_blocks, scratch, g_.m * g_.n * g_.k / 16,
         [=, this](Lane, int64_t task, real* memory) {
@@ -182,13 +199,32 @@ class Product {
     }
   }
 
+  // Where a thread's scratch has a part of its rows of a, packed. It holds one at a time, or all.
+  int64_t packed_a_begin(int64_t rows, int64_t part) const {
+    const int64_t held = panel_by_panel_ ? part : part / depth_.count();
+    return held * parts(rows, kSlice) * slice_distance(depth_.part);
+  }
+  // And behind them the sums of a panel that are not complete yet.
+  int64_t sums_size(int64_t rows) const { return panel_by_panel_ ? up(rows, kSlice) * kPanel : 0; }
+
   void block(const Block& at, const uint32_t* packed, uint32_t* memory) const {
-    for (int64_t part = 0; part < depth_.count(); ++part) {
-      if (packs_a_) {
-        pack_a(at, part, memory);
-        multiply_part<true>(at, part, packed, memory);
-      } else {
-        multiply_part<false>(at, part, packed, nullptr);
+    if (!panel_by_panel_) {
+      for (int64_t part = 0; part < depth_.count(); ++part) {
+        if (packs_a_) pack_a(at, part, memory);
+        for (int64_t j = 0; j < at.columns; j += kPanel) {
+          multiply_panel(at, part, j, packed, memory, nullptr);
+        }
+      }
+      return;
+    }
+    float* sums = reinterpret_cast<float*>(memory);
+    uint32_t* const packed_a = memory + sums_size(at.rows);
+    for (int64_t part = 0; packs_a_ && part < depth_.count(); ++part) {
+      pack_a(at, part, packed_a + packed_a_begin(at.rows, part));
+    }
+    for (int64_t j = 0; j < at.columns; j += kPanel) {
+      for (int64_t part = 0; part < depth_.count(); ++part) {
+        multiply_panel(at, part, j, packed, packed_a + packed_a_begin(at.rows, part), sums);
       }
     }
   }
@@ -209,9 +245,16 @@ class Product {
     }
   }
 
+  void multiply_panel(const Block& at, int64_t part, int64_t j, const uint32_t* packed,
+                      const uint32_t* packed_a, float* sums) const {
+    packs_a_ ? multiply_panel<true>(at, part, j, packed, packed_a, sums)
+             : multiply_panel<false>(at, part, j, packed, nullptr, sums);
+  }
+
+  // The columns from j on of a block, one part of the depth.
   template <bool kPackedA>
-  void multiply_part(const Block& at, int64_t part, const uint32_t* packed,
-                     const uint32_t* packed_a) const {
+  void multiply_panel(const Block& at, int64_t part, int64_t j, const uint32_t* packed,
+                      const uint32_t* packed_a, float* sums) const {
     const int64_t words = depth_.size(part);
     const int64_t stride = g_.lda * static_cast<int64_t>(sizeof(Type));
     const char* a = static_cast<const char*>(g_.a) + at.row * stride + depth_.begin(part) * 4;
@@ -219,38 +262,66 @@ class Product {
     const auto begin_of = [&](int64_t s) {
       return kPackedA ? std::min(s * kSlice, at.rows) : s * at.rows / slices;
     };
-    for (int64_t j = 0; j < at.columns; j += kPanel) {
-      const int64_t column = at.column + j, columns = std::min(kPanel, at.columns - j);
-      const uint32_t* b = packed + panel_begin(part, column);
-      Ahead ahead = next_panel(at, part, j, slices, packed);
-      for (int64_t s = 0; s < slices; ++s) {
-        const int64_t i = begin_of(s), end = begin_of(s + 1), rows = end - i;
-        Rows from{a + i * stride, stride, 4};
-        if constexpr (kPackedA)
-          from.data = reinterpret_cast<const char*>(packed_a + s * slice_distance(words));
-        // The first panel brings the block into the cache: the next slice is asked for early.
-        if (!kPackedA && j == 0)
-          prefetch(a + end * stride, std::min<int64_t>(at.rows - end, kMostRows), words);
-        const Target to{g_.c + (at.row + i) * g_.ldc + column, g_.ldc,
-                        g_.bias && part == 0 ? g_.bias + column : nullptr,
-                        g_.accumulate || part > 0};
-        if (columns == kPanel) {
-          slice<Numbers, kPackedA, true>(rows, words, from, b, ahead, to, columns);
-        } else {
-          slice<Numbers, kPackedA, false>(rows, words, from, b, ahead, to, columns);
-        }
-        ahead.data += words * ahead.step;
+    const uint32_t* b = packed + panel_begin(part, at.column + j);
+    Ahead ahead = next_panel(at, part, j, slices, packed);
+    const Target target = target_of(at, part, j, sums);
+    for (int64_t s = 0; s < slices; ++s) {
+      const int64_t i = begin_of(s), end = begin_of(s + 1), rows = end - i;
+      Rows from{a + i * stride, stride, 4};
+      if constexpr (kPackedA)
+        from.data = reinterpret_cast<const char*>(packed_a + s * slice_distance(words));
+      // The first panel brings the block into the cache: the next slice is asked for early.
+      if (!kPackedA && j == 0)
+        prefetch(a + end * stride, std::min<int64_t>(at.rows - end, kMostRows), words);
+      Target to = target;
+      if (to.sums) to.sums += i * to.stride;
+      if (to.low) to.low += i * to.low_stride;
+      if (to.columns == kPanel) {
+        slice<Numbers, kPackedA, true>(rows, words, from, b, ahead, to);
+      } else {
+        slice<Numbers, kPackedA, false>(rows, words, from, b, ahead, to);
       }
+      ahead.data += words * ahead.step;
     }
   }
 
-  // After the panel of the columns from j on: divided among all words of all slices. After the last
-  // of all it is the first, with which the next block begins.
+  // Of a block's columns from j on, from its first row on.
+  Target target_of(const Block& at, int64_t part, int64_t j, float* sums) const {
+    const int64_t column = at.column + j, place = at.row * g_.ldc + column;
+    Target to{sums,   kPanel, g_.accumulate || part > 0,       nullptr,
+              g_.ldc, {},     std::min(kPanel, at.columns - j)};
+    if (g_.outputs == DType::kReal) {
+      to.sums = static_cast<float*>(g_.c) + place;
+      to.stride = g_.ldc;
+    } else if (part == depth_.count() - 1) {
+      to.low = static_cast<Bf16*>(g_.c) + place;
+    }
+    for (int64_t half = 0; half < 2; ++half) {
+      to.start[half] = g_.bias && part == 0
+                           ? bias(column + 16 * half, first(to.columns - 16 * half))
+                           : _mm512_setzero_ps();
+    }
+    return to;
+  }
+
+  __m512 bias(int64_t column, __mmask16 kept) const {
+    if (g_.outputs == DType::kReal) {
+      return _mm512_maskz_loadu_ps(kept, static_cast<const float*>(g_.bias) + column);
+    }
+    const __m256i low = _mm256_maskz_loadu_epi16(kept, static_cast<const Bf16*>(g_.bias) + column);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(low), 16));
+  }
+
+  // The panel after that of the columns from j on: divided among all words of all slices. After the
+  // last of all it is the first, with which the next block begins.
   Ahead next_panel(const Block& at, int64_t part, int64_t j, int64_t slices,
                    const uint32_t* packed) const {
-    const bool last = j + kPanel >= at.columns;
-    const int64_t next = last ? (part + 1) % depth_.count() : part;
-    const uint32_t* panel = packed + panel_begin(next, at.column + (last ? 0 : j + kPanel));
+    const bool last_column = j + kPanel >= at.columns, last_part = part + 1 == depth_.count();
+    const int64_t next_column = last_column ? 0 : j + kPanel;
+    const int64_t next_part = last_part ? 0 : part + 1;
+    const int64_t next = panel_by_panel_ || last_column ? next_part : part;
+    const int64_t column = panel_by_panel_ && !last_part ? j : next_column;
+    const uint32_t* panel = packed + panel_begin(next, at.column + column);
     return {reinterpret_cast<const char*>(panel),
             parts(depth_.size(next) * kPanel * 4, slices * depth_.size(part))};
   }
@@ -265,6 +336,7 @@ class Product {
   const Gemm& g_;
   Depth<Numbers> depth_;
   bool packs_a_;
+  bool panel_by_panel_;  // all parts of a panel before the next panel
 };
 
 template <class F>

@@ -21,7 +21,7 @@ constexpr size_t kCachedPrimitives = 1024;
 
 struct Key {
   int64_t m, n, k, lda, ldb, ldc;
-  int flags;  // transpose_a, transpose_b, bias, accumulate, bf16; threads above
+  int flags;  // transpose_a, transpose_b, bias, accumulate, inputs, outputs; threads above
   bool operator==(const Key&) const = default;
 };
 
@@ -48,7 +48,7 @@ dnnl::engine& engine() {
 }
 
 dnnl::memory::desc matrix(int64_t rows, int64_t columns, int64_t stride, bool transposed,
-                          DType dtype = DType::kReal) {
+                          DType dtype) {
   using Type = dnnl::memory::data_type;
   const auto strides =
       transposed ? dnnl::memory::dims{1, stride} : dnnl::memory::dims{stride, int64_t{1}};
@@ -68,8 +68,8 @@ dnnl::matmul::primitive_desc describe(const dnnl::memory::desc& a, const dnnl::m
 Product make_product(const Gemm& g) {
   const auto a = matrix(g.m, g.k, g.lda, g.transpose_a, g.inputs);
   const auto b = matrix(g.k, g.n, g.ldb, g.transpose_b, g.inputs);
-  const auto c = matrix(g.m, g.n, g.ldc, false);
-  const auto bias = g.bias ? matrix(1, g.n, g.n, false) : dnnl::memory::desc();
+  const auto c = matrix(g.m, g.n, g.ldc, false, g.outputs);
+  const auto bias = g.bias ? matrix(1, g.n, g.n, false, g.outputs) : dnnl::memory::desc();
   dnnl::primitive_attr attributes;
   if (g.accumulate) {
     dnnl::post_ops operations;
@@ -95,7 +95,8 @@ class ProductCache {
                   g.ldb,
                   g.ldc,
                   g.transpose_a | g.transpose_b << 1 | (g.bias != nullptr) << 2 |
-                      g.accumulate << 3 | (g.inputs == DType::kBf16) << 4 | thread_count() << 5};
+                      g.accumulate << 3 | (g.inputs == DType::kBf16) << 4 |
+                      (g.outputs == DType::kBf16) << 5 | thread_count() << 6};
     if (auto found = entries_.find(key); found != entries_.end()) {
       order_.splice(order_.begin(), order_, found->second);
       return found->second->second;
@@ -120,7 +121,7 @@ void gemm_without_primitive(const Gemm& g) {
   const auto status =
       dnnl_sgemm(g.transpose_a ? 'T' : 'N', g.transpose_b ? 'T' : 'N', g.m, g.n, g.k, 1.0f,
                  static_cast<const float*>(g.a), g.lda, static_cast<const float*>(g.b), g.ldb,
-                 g.accumulate ? 1.0f : 0.0f, g.c, g.ldc);
+                 g.accumulate ? 1.0f : 0.0f, static_cast<float*>(g.c), g.ldc);
   check(status == dnnl_success, "oneDNN cannot multiply [{}, {}] by [{}, {}] (status {})", g.m, g.k,
         g.k, g.n, static_cast<int>(status));
 }
@@ -136,6 +137,9 @@ constexpr int64_t kWorthPacking = 24;
 const void* shifted(const void* data, int64_t elements, DType type) {
   return static_cast<const char*>(data) + elements * static_cast<int64_t>(size_of(type));
 }
+void* shifted(void* data, int64_t elements, DType type) {
+  return static_cast<char*>(data) + elements * static_cast<int64_t>(size_of(type));
+}
 
 void gemm_by_library(const Gemm& g) {
   if (g.transpose_a && g.m > 2 * kMostRowsTransposed) {
@@ -143,7 +147,7 @@ void gemm_by_library(const Gemm& g) {
     for (int64_t row = 0; row < g.m; row += kMostRowsTransposed) {
       part.m = std::min(kMostRowsTransposed, g.m - row);
       part.a = shifted(g.a, row, g.inputs);
-      part.c = g.c + row * g.ldc;
+      part.c = shifted(g.c, row * g.ldc, g.outputs);
       gemm_by_library(part);
     }
     return;
@@ -171,7 +175,7 @@ void gemm_by_library(const Gemm& g) {
     std::unordered_map<int, dnnl::memory> arguments = {
         {DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.c}};
     if (g.bias) {
-      product.bias.set_data_handle(const_cast<real*>(g.bias));
+      product.bias.set_data_handle(const_cast<void*>(g.bias));
       arguments.emplace(DNNL_ARG_BIAS, product.bias);
     }
     product.primitive.execute(stream, arguments);

@@ -35,7 +35,8 @@ int alignment_of(const void* address) {
 
 Key key_of(const Gemm& g) {
   const int flags = g.transpose_a | g.transpose_b << 1 | (g.bias != nullptr) << 2 |
-                    g.accumulate << 3 | (g.inputs == DType::kBf16) << 4 | g.tf32 << 5;
+                    g.accumulate << 3 | (g.inputs == DType::kBf16) << 4 | g.tf32 << 5 |
+                    (g.outputs == DType::kBf16) << 6;
   const int alignments = alignment_of(g.a) << 20 | alignment_of(g.b) << 10 | alignment_of(g.c);
   return {g.m, g.n, g.k, g.lda, g.ldb, g.ldc, flags, alignments};
 }
@@ -44,7 +45,7 @@ Key key_of(const Gemm& g) {
 class Product {
  public:
   Product(cublasLtHandle_t handle, const Gemm& g) {
-    const cudaDataType inputs = g.inputs == DType::kBf16 ? CUDA_R_16BF : CUDA_R_32F;
+    const cudaDataType inputs = type_of(g.inputs);
     const cublasComputeType_t sums =
         g.tf32 && g.inputs == DType::kReal ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     check_call(cublasLtMatmulDescCreate(&operation_, sums, CUDA_R_32F), "operation");
@@ -53,7 +54,7 @@ class Product {
     if (g.bias) set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
     b_ = g.transpose_b ? layout(inputs, g.k, g.n, g.ldb) : layout(inputs, g.n, g.k, g.ldb);
     a_ = g.transpose_a ? layout(inputs, g.m, g.k, g.lda) : layout(inputs, g.k, g.m, g.lda);
-    c_ = layout(CUDA_R_32F, g.n, g.m, g.ldc);
+    c_ = layout(type_of(g.outputs), g.n, g.m, g.ldc);  // the bias is of that type as well
     choose(handle, g);
   }
   ~Product() {
@@ -78,6 +79,10 @@ class Product {
   void set(cublasLtMatmulDescAttributes_t attribute, T value) {
     check_call(cublasLtMatmulDescSetAttribute(operation_, attribute, &value, sizeof value),
                "an attribute of a product");
+  }
+
+  static cudaDataType type_of(DType type) {
+    return type == DType::kBf16 ? CUDA_R_16BF : CUDA_R_32F;
   }
 
   static cublasLtMatrixLayout_t layout(cudaDataType type, int64_t rows, int64_t columns,

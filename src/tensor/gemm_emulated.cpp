@@ -19,8 +19,9 @@ struct Tf32 {
 }  // namespace
 
 void gpu::gemm(int, const Gemm& g) {
-  emulate_library(
-      [=] { g.tf32&& g.inputs == DType::kReal ? multiply_plainly<Tf32>(g) : multiply_plainly(g); });
+  emulate_library([=] {
+    g.tf32&& g.inputs == DType::kReal ? multiply_plainly<Tf32, real>(g) : multiply_plainly(g);
+  });
 }
 bool gpu::has_bf16_products(int) { return true; }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "core/real.h"
 #include "core/rng.h"
@@ -62,9 +63,7 @@ class Lane {
       return team->combine(total, Add{});
     }
 #endif
-#pragma omp simd reduction(+ : total)
-    for (int64_t i = 0; i < n; ++i) total += f(i);
-    return total;
+    return tile::sum(kPartial, in_lanes(n, total, f, Add{}).values);
 #endif
   }
 
@@ -85,12 +84,7 @@ class Lane {
       return team->combine(most, Larger{});
     }
 #endif
-#pragma omp simd reduction(max : most)
-    for (int64_t i = 0; i < n; ++i) {
-      const real value = f(i);
-      most = value > most ? value : most;
-    }
-    return most;
+    return tile::max(kPartial, in_lanes(n, most, f, Larger{}).values);
 #endif
   }
 
@@ -113,6 +107,7 @@ class Lane {
       });
       return;
     }
+#if !defined(__CUDA_ARCH__)
     for (int64_t block = 0; block < blocks; ++block) {
       uint32_t words[kRandomBlock];
       random_block(key, first + static_cast<uint64_t>(block), words);
@@ -120,6 +115,7 @@ class Lane {
       const int64_t count = n - begin < kRandomBlock ? n - begin : kRandomBlock;
       each(count, [=, &words](int64_t i) { f(begin + i, words[i]); });
     }
+#endif
   }
 
   /// The sum and the maximum of x[0], ..., x[n - 1] where n is a positive multiple of tile::kLanes.
@@ -137,7 +133,8 @@ class Lane {
   }
 
   /// As tile::product.
-  DRAGOMAN_HOST_DEVICE void product(int64_t m, int64_t n, int64_t k, tile::Strided a, const real* b,
+  template <class B>
+  DRAGOMAN_HOST_DEVICE void product(int64_t m, int64_t n, int64_t k, tile::Strided a, const B* b,
                                     int64_t ldb, real* c, int64_t ldc, bool accumulate) const {
 #if !defined(__CUDA_ARCH__)
     if (!together()) return tile::product(m, n, k, a, b, ldb, c, ldc, accumulate);
@@ -150,16 +147,41 @@ class Lane {
     });
   }
 
+  /// As tile::product_of_rows.
+  template <class T>
+  DRAGOMAN_HOST_DEVICE void product_of_rows(int64_t m, int64_t n, int64_t k, const T* a,
+                                            int64_t lda, const tile::Transposed<T>* b, int64_t ldb,
+                                            real* c, int64_t ldc) const {
+#if !defined(__CUDA_ARCH__)
+    if (!together()) return tile::product_of_rows(m, n, k, a, lda, b, ldb, c, ldc);
+#endif
+    each(m * n, [=](int64_t at) {
+      const int64_t i = quotient(at, n), j = at - i * n;
+      real total = 0;
+      for (int64_t p = 0; p < k; ++p) {
+        total += a[i * lda + p] * tile::transposed_at<T>(b, ldb, p, j);
+      }
+      c[i * ldc + j] = total;
+    });
+  }
+
   /// As tile::transpose.
-  DRAGOMAN_HOST_DEVICE void transpose(int64_t rows, int64_t columns, const real* from,
-                                      int64_t ld_from, real* to, int64_t ld_to) const {
+  template <class T>
+  DRAGOMAN_HOST_DEVICE void transpose(int64_t rows, int64_t columns, const T* from, int64_t ld_from,
+                                      tile::Transposed<T>* to, int64_t ld_to) const {
 #if !defined(__CUDA_ARCH__)
     if (!together()) return tile::transpose(rows, columns, from, ld_from, to, ld_to);
 #endif
-    const int64_t width = tile::padded(rows);
-    each(width * columns, [=](int64_t at) {
-      const int64_t i = quotient(at, columns), j = at - i * columns;
-      to[j * ld_to + i] = from[(i < rows ? i : rows - 1) * ld_from + j];
+    constexpr int64_t kPair = std::is_same_v<T, Bf16> ? 2 : 1;
+    const int64_t width = tile::padded(rows), depth = (columns + kPair - 1) / kPair;
+    each(width * depth, [=](int64_t at) {
+      const int64_t i = quotient(at, depth), j = at - i * depth;
+      const T* row = from + (i < rows ? i : rows - 1) * ld_from;
+      if constexpr (kPair == 2) {
+        to[j * ld_to + i] = tile::word_of(row + 2 * j, columns - 2 * j);
+      } else {
+        to[j * ld_to + i] = row[j];
+      }
     });
   }
 
@@ -172,6 +194,28 @@ class Lane {
   struct Larger {
     DRAGOMAN_HOST_DEVICE real operator()(real a, real b) const { return b > a ? b : a; }
   };
+
+#if !defined(__CUDA_ARCH__)
+  // Two vectors of partial results, so that one need not wait for the other. (The reductions of
+  // OpenMP end with one addition after the other.)
+  static constexpr int64_t kPartial = 2 * tile::kLanes;
+  struct Partial {
+    alignas(64) real values[kPartial];
+  };
+  template <class F, class Combine>
+  static Partial in_lanes(int64_t n, real start, F f, Combine combine) {
+    Partial made;
+    for (real& value : made.values) value = start;
+    int64_t begin = 0;
+    for (; begin + kPartial <= n; begin += kPartial) {
+#pragma omp simd
+      for (int64_t i = 0; i < kPartial; ++i) made.values[i] = combine(made.values[i], f(begin + i));
+    }
+#pragma omp simd
+    for (int64_t i = 0; i < n - begin; ++i) made.values[i] = combine(made.values[i], f(begin + i));
+    return made;
+  }
+#endif
 
   // a / b, of numbers that are small here: a GPU divides 32 bits faster.
   DRAGOMAN_HOST_DEVICE static int64_t quotient(int64_t a, int64_t b) {

@@ -29,6 +29,9 @@ struct Floats {
     return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(a))),
                            _mm512_castsi512_ps(b), sum);
   }
+  static __m512i rounded(__m512, __m512) {
+    return _mm512_setzero_si512();
+  }  // never: they are floats
 };
 
 struct Bf16s {
@@ -41,6 +44,15 @@ struct Bf16s {
 #else
     (void)a, (void)b;  // multiplies() says no
     return sum;
+#endif
+  }
+  // The sums of 32 columns as bf16.
+  static __m512i rounded(__m512 left, __m512 right) {
+#if defined(__AVX512BF16__)
+    return std::bit_cast<__m512i>(_mm512_cvtne2ps_pbh(right, left));
+#else
+    (void)left, (void)right;
+    return _mm512_setzero_si512();  // multiplies() says no
 #endif
   }
 };

@@ -2,16 +2,18 @@
 // sentence: what a library's call would cost more than.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <type_traits>
 
+#include "core/bf16.h"
 #include "core/real.h"
 
 namespace dragoman::tile {
 
-// Bytes of a vector register of the processor that is compiled for; with CUDA the host's and the
-// device's code must agree.
-#if defined(__AVX512F__) || defined(__CUDACC__)
+// Bytes of a vector register of the processor that is compiled for; in a build with CUDA all code
+// must agree.
+#if defined(__AVX512F__) || defined(DRAGOMAN_CUDA)
 #define DRAGOMAN_VECTOR_BYTES 64
 #elif defined(__AVX__)
 #define DRAGOMAN_VECTOR_BYTES 32
@@ -31,7 +33,32 @@ struct Strided {
   const real* data;
   int64_t row;
   int64_t column;
+  Strided from_row(int64_t i) const { return {data + i * row, row, column}; }
 };
+
+/// What the transposition of a matrix of T holds: its numbers; of bf16, words of two numbers that
+/// follow one another in a row, the first of them in the lower half.
+template <class T>
+using Transposed = std::conditional_t<std::is_same_v<T, Bf16>, uint32_t, T>;
+
+/// The word of two numbers of which `left` are there, at least one; a zero after the last.
+DRAGOMAN_HOST_DEVICE inline uint32_t word_of(const Bf16* from, int64_t left) {
+  return from[0].bits | (left > 1 ? static_cast<uint32_t>(from[1].bits) << 16 : 0u);
+}
+/// Its lower or upper number.
+DRAGOMAN_HOST_DEVICE inline real half(uint32_t word, bool upper) {
+  return std::bit_cast<float>(upper ? word & 0xFFFF0000u : word << 16);
+}
+/// The number p, j of a transposition.
+template <class T>
+DRAGOMAN_HOST_DEVICE real transposed_at(const Transposed<T>* matrix, int64_t stride, int64_t p,
+                                        int64_t j) {
+  if constexpr (std::is_same_v<T, Bf16>) {
+    return half(matrix[p / 2 * stride + j], p % 2 == 1);
+  } else {
+    return matrix[p * stride + j];
+  }
+}
 
 namespace detail {
 
@@ -51,6 +78,37 @@ inline Vector load(const real* from, int64_t count) {
 }
 inline void store(real* to, Vector x, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = x[i];
+}
+
+inline Vector load(const Bf16* from, int64_t count) {
+  Vector x = {};
+  for (int64_t i = 0; i < count; ++i) x[i] = from[i];
+  return x;
+}
+#if defined(DRAGOMAN_DOUBLE)
+inline Vector load(const Bf16* from) { return load(from, kLanes); }
+#else
+using Words = uint32_t __attribute__((vector_size(DRAGOMAN_VECTOR_BYTES)));
+inline Vector load(const Bf16* from) {
+  using Halves = uint16_t
+      __attribute__((vector_size(DRAGOMAN_VECTOR_BYTES / 2), aligned(sizeof(Bf16)), may_alias));
+  const Words words = __builtin_convertvector(*reinterpret_cast<const Halves*>(from), Words);
+  return std::bit_cast<Vector>(words << 16);
+}
+inline Words load(const uint32_t* from) {
+  using Anywhere = uint32_t
+      __attribute__((vector_size(DRAGOMAN_VECTOR_BYTES), aligned(sizeof(Bf16)), may_alias));
+  return *reinterpret_cast<const Anywhere*>(from);
+}
+inline Words load(const uint32_t* from, int64_t count) {
+  Words x = {};
+  for (int64_t i = 0; i < count; ++i) x[i] = from[i];
+  return x;
+}
+#endif
+
+inline Vector multiply_add(Vector sum, const Strided& a, int64_t row, int64_t p, Vector right) {
+  return sum + a.data[row * a.row + p * a.column] * right;
 }
 
 // The rows of a square become its columns: dealing the first and the second half of the rows out in
@@ -76,10 +134,10 @@ inline void transpose(Vector (&x)[kLanes]) {
 
 // kRows x kVectors vectors of c, all of whose sums stay in registers; the last vector has `last`
 // columns if kPartial.
-template <int kRows, int kVectors, bool kPartial>
-inline void block(int64_t k, Strided a, const real* b, int64_t ldb, real* c, int64_t ldc,
-                  bool accumulate, int64_t last) {
-  const auto read = [=](const real* from, int v) {
+template <int kRows, int kVectors, bool kPartial, class A, class B>
+inline void block(int64_t k, A a, const B* b, int64_t ldb, real* c, int64_t ldc, bool accumulate,
+                  int64_t last) {
+  const auto read = [=](const auto* from, int v) {
     return kPartial && v == kVectors - 1 ? load(from + v * kLanes, last) : load(from + v * kLanes);
   };
   // Every loop over rows and vectors is unrolled: else the sums would lie in memory.
@@ -90,14 +148,13 @@ inline void block(int64_t k, Strided a, const real* b, int64_t ldb, real* c, int
     for (int v = 0; v < kVectors; ++v) sums[r][v] = accumulate ? read(c + r * ldc, v) : Vector{};
   }
   for (int64_t p = 0; p < k; ++p) {
-    Vector right[kVectors];
+    decltype(load(b)) right[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) right[v] = read(b + p * ldb, v);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const real left = a.data[r * a.row + p * a.column];
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) sums[r][v] += left * right[v];
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = multiply_add(sums[r][v], a, r, p, right[v]);
     }
   }
 #pragma GCC unroll 8
@@ -114,9 +171,9 @@ inline void block(int64_t k, Strided a, const real* b, int64_t ldb, real* c, int
 }
 
 // All rows of kVectors vectors of columns.
-template <int kVectors, bool kPartial = false>
-inline void columns(int64_t m, int64_t k, Strided a, const real* b, int64_t ldb, real* c,
-                    int64_t ldc, bool accumulate, int64_t last = kLanes) {
+template <int kVectors, bool kPartial = false, class A, class B>
+inline void columns(int64_t m, int64_t k, A a, const B* b, int64_t ldb, real* c, int64_t ldc,
+                    bool accumulate, int64_t last = kLanes) {
   // With 2 vectors of each 16 sums, enough to hide the latency; half of that where there are half
   // as many registers. What is left over is divided evenly: a row alone would wait for each of its
   // additions.
@@ -124,8 +181,8 @@ inline void columns(int64_t m, int64_t k, Strided a, const real* b, int64_t ldb,
   const auto go = [&]<int kRows>(auto self, int64_t rows, int64_t i) -> void {
     if constexpr (kRows > 0) {
       if (rows < kRows) return self.template operator()<kRows - 1>(self, rows, i);
-      block<kRows, kVectors, kPartial>(k, {a.data + i * a.row, a.row, a.column}, b, ldb,
-                                       c + i * ldc, ldc, accumulate, last);
+      block<kRows, kVectors, kPartial>(k, a.from_row(i), b, ldb, c + i * ldc, ldc, accumulate,
+                                       last);
     }
   };
   for (int64_t i = 0; i < m;) {
@@ -136,6 +193,16 @@ inline void columns(int64_t m, int64_t k, Strided a, const real* b, int64_t ldb,
     go.template operator()<kMostRows>(go, rows, i);
     i += rows;
   }
+}
+
+template <class A, class B>
+inline void product(int64_t m, int64_t n, int64_t k, A a, const B* b, int64_t ldb, real* c,
+                    int64_t ldc, bool accumulate) {
+  int64_t j = 0;
+  for (; j + 2 * kLanes <= n; j += 2 * kLanes)
+    columns<2>(m, k, a, b + j, ldb, c + j, ldc, accumulate);
+  for (; j + kLanes <= n; j += kLanes) columns<1>(m, k, a, b + j, ldb, c + j, ldc, accumulate);
+  if (j < n) columns<1, true>(m, k, a, b + j, ldb, c + j, ldc, accumulate, n - j);
 }
 
 // f applied to the halves of x, of their result, and so on.
@@ -167,17 +234,22 @@ inline real max(int64_t n, const real* x) {
   return detail::reduce(most, larger);
 }
 
-/// c [m, n] = a b, added to c if `accumulate`: a is [m, k], b [k, n], and the rows of b and c are
-/// `ldb` and `ldc` apart. Fastest where n is a multiple of kLanes.
-inline void product(int64_t m, int64_t n, int64_t k, Strided a, const real* b, int64_t ldb, real* c,
+/// c [m, n] = a b, added to c if `accumulate`: a is [m, k], b [k, n] of real or Bf16, and the rows
+/// of b and c are `ldb` and `ldc` apart. Fastest where n is a multiple of kLanes.
+template <class B>
+inline void product(int64_t m, int64_t n, int64_t k, Strided a, const B* b, int64_t ldb, real* c,
                     int64_t ldc, bool accumulate) {
-  int64_t j = 0;
-  for (; j + 2 * kLanes <= n; j += 2 * kLanes)
-    detail::columns<2>(m, k, a, b + j, ldb, c + j, ldc, accumulate);
-  for (; j + kLanes <= n; j += kLanes)
-    detail::columns<1>(m, k, a, b + j, ldb, c + j, ldc, accumulate);
-  if (j < n) detail::columns<1, true>(m, k, a, b + j, ldb, c + j, ldc, accumulate, n - j);
+  detail::product(m, n, k, a, b, ldb, c, ldc, accumulate);
 }
+
+/// c [m, n] = a b, where the rows of a [m, k] are `lda` apart and `b` is a transposition: [k, n],
+/// or of words [(k + 1) / 2, n], n a multiple of kLanes.
+inline void product_of_rows(int64_t m, int64_t n, int64_t k, const real* a, int64_t lda,
+                            const real* b, int64_t ldb, real* c, int64_t ldc) {
+  detail::product(m, n, k, Strided{a, lda, 1}, b, ldb, c, ldc, false);
+}
+void product_of_rows(int64_t m, int64_t n, int64_t k, const Bf16* a, int64_t lda, const uint32_t* b,
+                     int64_t ldb, real* c, int64_t ldc);
 
 /// to [columns, rows] = from^T; what is in `to` from the column `rows` up to padded(rows) is lost.
 /// The rows of `from` [rows, columns] and of `to` are `ld_from` and `ld_to` apart.
@@ -197,5 +269,9 @@ inline void transpose(int64_t rows, int64_t columns, const real* from, int64_t l
     }
   }
 }
+
+/// The same in words: to [(columns + 1) / 2, rows].
+void transpose(int64_t rows, int64_t columns, const Bf16* from, int64_t ld_from, uint32_t* to,
+               int64_t ld_to);
 
 }  // namespace dragoman::tile

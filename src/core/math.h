@@ -11,14 +11,13 @@
 
 namespace dragoman {
 
-/// e^x. Results below the smallest normal number are 0 and above the largest are infinity;
-/// NaN stays NaN.
+/// e^x. Results below 2^-126.5 are 0 and above 2^127.5 are infinity; NaN stays NaN.
 DRAGOMAN_HOST_DEVICE inline float exp_of(float x) {
 #if defined(__CUDA_ARCH__)
   return __expf(x);
 #else
   // x = n ln2 + r with |r| <= ln2 / 2; ln2 is split in two so that n ln2 is exact.
-  const float bounded = x > 88.72284f ? 88.72284f : (x < -87.33654f ? -87.33654f : x);
+  const float bounded = x > 88.72284f ? 88.72284f : (x < -88.0f ? -88.0f : x);
   // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the low bits.
   const float shifted = bounded * 1.44269504f + 12582912.0f;
   const int32_t n = std::bit_cast<int32_t>(shifted) - 0x4B400000;
@@ -31,10 +30,8 @@ DRAGOMAN_HOST_DEVICE inline float exp_of(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   const float mantissa = p * r * r + r + 1.0f;
-  // 2^n is added to the exponent: within the bounds the result is a normal number.
-  const float power = std::bit_cast<float>(std::bit_cast<int32_t>(mantissa) + (n << 23));
-  const float tailed = x < -87.33654f ? 0.0f : power;
-  return x > 88.72284f ? INFINITY : (x == x ? tailed : x);
+  // 2^n, whose exponent is n + 127: at the bounds, with n = -127 and 128, it is 0 and infinity.
+  return mantissa * std::bit_cast<float>((n + 127) << 23);
 #endif
 }
 DRAGOMAN_HOST_DEVICE inline double exp_of(double x) { return std::exp(x); }

@@ -68,6 +68,10 @@ RecurrentDecoder::RecurrentDecoder(const Scope& scope, const DecoderConfig& conf
   read_context_ = Linear(scope / "readout" / "context", memory_dim, inner, false);
 }
 
+DType RecurrentDecoder::input_type(const Tape& tape) const {
+  return input_feeding_ ? DType::kReal : cells_[0].input_type(tape);
+}
+
 RecurrentDecoder::Context RecurrentDecoder::prepare(Tape& tape, const Memory& memory) const {
   Context context;
   context.values = memory.states;
@@ -92,7 +96,7 @@ RecurrentDecoder::Carried RecurrentDecoder::initial(Tape& tape, const Memory& me
   carried.top = carried.layers.back().hidden;
   if (attention_ == Attention::kNone) {
     carried.summary = memory.summary;
-    carried.from_summary = from_context_(tape, memory.summary);
+    carried.from_summary = from_context_(tape, memory.summary, input_type(tape));
   }
   if (input_feeding_) {
     carried.readout = Variable(Tensor::zeros({memory.packing.sentences(), readout_dim_},
@@ -142,12 +146,15 @@ void RecurrentDecoder::advance(Tape& tape, const Context& context, const Variabl
   }
   if (attention_ == Attention::kAdditive) {
     carried.context = attend(tape, context, carried.top, weights);
-    from_context = from_context_.step(tape, carried.context);
+    from_context = from_context_.step(tape, carried.context, input_type(tape));
   }
   if (input_feeding_) inputs = add(tape, inputs, from_readout_.step(tape, carried.readout));
   Variable below;
   for (size_t number = 0; number < cells_.size(); ++number) {
-    if (number > 0) inputs = from_below_[number].step(tape, dropout(tape, below, dropout_));
+    if (number > 0) {
+      inputs = from_below_[number].step(tape, dropout(tape, below, dropout_),
+                                        cells_[number].input_type(tape));
+    }
     RecurrentState& state = carried.layers[number];
     state = cells_[number].step(tape, inputs, state, number == 0 ? from_context : Variable());
     // The sum is what the layer shows; its own state stays apart.
@@ -179,7 +186,7 @@ Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variab
   const Variable inputs = permute_rows(tape, {dropout(tape, embedded, embedding_dropout_)},
                                        {order.in_time()}, tape.products());
   const std::vector<Variable> from_embedding =
-      split_rows(tape, from_below_[0](tape, inputs), order.sizes);
+      split_rows(tape, from_below_[0](tape, inputs, input_type(tape)), order.sizes);
   const std::vector<Variable> embedded_steps =
       input_feeding_ ? split_rows(tape, inputs, order.sizes) : std::vector<Variable>();
   Carried carried = initial(tape, memory);
@@ -225,7 +232,7 @@ DecoderStep RecurrentDecoder::step(Tape& tape, DecoderState& base, const Variabl
   auto& state = static_cast<State&>(base);
   Tensor weights;
   const Variable inputs = dropout(tape, embedded, embedding_dropout_);
-  advance(tape, state.context, from_below_[0](tape, inputs), state.carried,
+  advance(tape, state.context, from_below_[0](tape, inputs, input_type(tape)), state.carried,
           want_attention && has_attention() ? &weights : nullptr);
   const Variable readout = read_out(tape, state.carried.top, inputs, state.carried.context);
   if (input_feeding_) state.carried.readout = readout;

@@ -43,6 +43,8 @@ class RecurrentDecoder : public Decoder {
   struct Carried;
   struct State;
 
+  // Of the sums that the first layer's cell reads.
+  DType input_type(const Tape& tape) const;
   Context prepare(Tape& tape, const Memory& memory) const;
   Carried initial(Tape& tape, const Memory& memory) const;
   Carried first(Tape& tape, const Carried& carried, int64_t n) const;

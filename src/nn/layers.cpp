@@ -16,12 +16,13 @@ Variable Linear::operator()(Tape& tape, const Variable& x, DType type) const {
   return linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable(), type);
 }
 
-Variable Linear::step(Tape& tape, const Variable& x) const {
-  return step_linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable());
+Variable Linear::step(Tape& tape, const Variable& x, DType type) const {
+  return step_linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable(), type);
 }
 
-Variable Linear::of_zeros(Tape& tape, int64_t n) const {
-  return gather_rows(tape, *bias_, Tensor::zeros({n}, DType::kInt32, (*bias_).value().device()));
+Variable Linear::of_zeros(Tape& tape, int64_t n, DType type) const {
+  const Tensor zeros = Tensor::zeros({n}, DType::kInt32, (*bias_).value().device());
+  return gather_rows(tape, *bias_, zeros, type);
 }
 
 Normalization::Normalization(const Scope& scope, int64_t dim, Kind kind)

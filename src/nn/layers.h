@@ -21,9 +21,9 @@ class Linear {
   /// The result as `type` (see `linear`).
   Variable operator()(Tape& tape, const Variable& x, DType type = DType::kReal) const;
   /// The same where the layer is called at each step of a sequence.
-  Variable step(Tape& tape, const Variable& x) const;
+  Variable step(Tape& tape, const Variable& x, DType type = DType::kReal) const;
   /// The result for n rows of zeros: the bias, which the layer must have.
-  Variable of_zeros(Tape& tape, int64_t n) const;
+  Variable of_zeros(Tape& tape, int64_t n, DType type = DType::kReal) const;
 
  private:
   Parameter weight_;

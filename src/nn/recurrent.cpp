@@ -24,17 +24,22 @@ RecurrentCell::RecurrentCell(const Scope& scope, Kind kind, int64_t dim, bool la
   }
 }
 
+DType RecurrentCell::input_type(const Tape& tape) const {
+  return layer_norm_ ? DType::kReal : tape.products();
+}
+
 RecurrentState RecurrentCell::start(Tape& tape, const Variable& from_input) const {
   const int64_t n = from_input.rows();
   const Variable zeros(Tensor::zeros({n, dim_}, DType::kReal, from_input.value().device()));
-  return advance(tape, from_input, from_state_.of_zeros(tape, n),
+  return advance(tape, from_input, from_state_.of_zeros(tape, n, from_input.value().dtype()),
                  {zeros, kind_ == Kind::kLstm ? zeros : Variable()}, {});
 }
 
 RecurrentState RecurrentCell::step(Tape& tape, const Variable& from_input,
                                    const RecurrentState& state,
                                    const Variable& from_context) const {
-  return advance(tape, from_input, from_state_.step(tape, state.hidden), state, from_context);
+  const Variable from_state = from_state_.step(tape, state.hidden, from_input.value().dtype());
+  return advance(tape, from_input, from_state, state, from_context);
 }
 
 RecurrentState RecurrentCell::advance(Tape& tape, Variable inputs, Variable recurrent,
@@ -62,8 +67,8 @@ RecurrentLayer::RecurrentLayer(const Scope& scope, RecurrentCell::Kind kind, int
       backwards_(backwards) {}
 
 Variable RecurrentLayer::operator()(Tape& tape, const Variable& x, const TimeOrder& order) const {
-  const Variable inputs =
-      from_input_(tape, permute_rows(tape, {x}, {order.in_time()}, tape.products()));
+  const Variable inputs = from_input_(
+      tape, permute_rows(tape, {x}, {order.in_time()}, tape.products()), cell_.input_type(tape));
   const std::vector<Variable> steps = split_rows(tape, inputs, order.sizes);
   RecurrentState state = cell_.start(tape, steps[0]);
   std::vector<Variable> hidden = {state.hidden};

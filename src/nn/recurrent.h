@@ -37,6 +37,9 @@ class RecurrentCell {
   Linear input_layer(const Scope& scope, int64_t in, bool bias) const {
     return Linear(scope, in, gate_width(), bias, gates());
   }
+  /// The type that the sums should have: kBf16 where nothing but the cell reads them on a tape of
+  /// such products.
+  DType input_type(const Tape& tape) const;
   /// The first step, from a state of zeros.
   RecurrentState start(Tape& tape, const Variable& from_input) const;
   /// `from_context`, if defined, is another part of the sum from the input.

@@ -211,8 +211,8 @@ Variable additive_attention(Tape& tape, const Variable& query, const Variable& k
 /// One step of a GRU (Cho et al. 2014), with the reset gate applied after the product, which lets
 /// one product serve all three gates: r = sigmoid(x_r + h_r), z = sigmoid(x_z + h_z),
 /// c = tanh(x_c + r h_c), h' = (1 - z) c + z h. from_input and from_state are [n, 3d], the parts
-/// r, z, c side by side, biases included; state [n, d] -> [n, d]. from_context, if defined, is
-/// added to from_input.
+/// r, z, c side by side, biases included, both kReal or both kBf16; state [n, d] -> [n, d].
+/// from_context, if defined, is added to from_input, and of the same type.
 Variable gru_cell(Tape& tape, const Variable& from_input, const Variable& from_state,
                   const Variable& state, const Variable& from_context = {});
 
@@ -222,7 +222,7 @@ struct LstmState {
 };
 /// One step of an LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000):
 /// i, f, o = sigmoid, g = tanh of from_input + from_state, both [n, 4d] with the parts i, f, g, o
-/// side by side; c' = f c + i g, h' = o tanh(c'). from_context, if defined, is added to from_input.
+/// side by side; c' = f c + i g, h' = o tanh(c'). from_context and types as in gru_cell.
 LstmState lstm_cell(Tape& tape, const Variable& from_input, const Variable& from_state,
                     const Variable& cell, const Variable& from_context = {});
 

@@ -10,25 +10,31 @@
 namespace dragoman {
 namespace {
 
-// The sum from the input, of one part or of two.
+// The sum from the input, of one part or of two, of numbers of the type In.
+template <class In>
 struct OnePart {
-  const real* x;
+  using Number = In;
+  const In* x;
   DRAGOMAN_HOST_DEVICE OnePart row(int64_t begin) const { return {x + begin}; }
   DRAGOMAN_HOST_DEVICE real operator()(int64_t i) const { return x[i]; }
 };
+template <class In>
 struct TwoParts {
-  const real *x, *y;
+  using Number = In;
+  const In *x, *y;
   DRAGOMAN_HOST_DEVICE TwoParts row(int64_t begin) const { return {x + begin, y + begin}; }
   DRAGOMAN_HOST_DEVICE real operator()(int64_t i) const { return x[i] + y[i]; }
 };
 
 template <class F>
 void with_parts(const Variable& from_input, const Variable& from_context, F f) {
-  if (from_context.defined()) {
-    f(TwoParts{from_input.data(), from_context.data()});
-  } else {
-    f(OnePart{from_input.data()});
-  }
+  visit(from_input.value(), [&]<class In>(const In* x) {
+    if (from_context.defined()) {
+      f(TwoParts<In>{x, from_context.value().data<In>()});
+    } else {
+      f(OnePart<In>{x});
+    }
+  });
 }
 
 void check_cell(std::string_view cell, int64_t gates, const Variable& from_input,
@@ -38,6 +44,10 @@ void check_cell(std::string_view cell, int64_t gates, const Variable& from_input
   check_columns(cell, "the gates", from_input, gates * state.columns());
   check(from_input.rows() == state.rows(), "{}: {} rows of gates for {} of states", cell,
         from_input.rows(), state.rows());
+  const DType type = from_input.value().dtype();
+  check(from_state.value().dtype() == type &&
+            (!from_context.defined() || from_context.value().dtype() == type),
+        "{}: the parts of the gates are of different types", cell);
 }
 
 // What a step shows, as a float and, for the products that read it, as bf16.
@@ -63,12 +73,13 @@ StateWriter<T> state_writer(const Tensor& state, const Tensor& low) {
 template <class T, class X>
 struct GruForward {
   X x;
-  const real *u, *h;
+  const typename X::Number* u;
+  const real* h;
   T* saved;
   StateWriter<T> out;
   int64_t d;
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    const real* from = u + row * 3 * d;
+    const auto* from = u + row * 3 * d;
     const real* before = h + row * d;
     T* kept = saved + row * 4 * d;
     lane.each(d, [=, in = x.row(row * 3 * d), to = out.row(row * d), width = d](int64_t c) {
@@ -116,13 +127,14 @@ struct GruBackward {
 template <class T, class X>
 struct LstmForward {
   X x;
-  const real *u, *before;
+  const typename X::Number* u;
+  const real* before;
   T* saved;
   StateWriter<T> hidden;
   real* after;
   int64_t d;
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    const real* from = u + row * 4 * d;
+    const auto* from = u + row * 4 * d;
     const real* old_cell = before + row * d;
     real* new_cell = after + row * d;
     T* kept = saved + row * 4 * d;
@@ -188,8 +200,8 @@ Variable gru_cell(Tape& tape, const Variable& from_input, const Variable& from_s
   with_parts(from_input, from_context, [&]<class X>(X x) {
     visit(saved, [&]<class T>(T* kept) {
       launch::rows(device, n, 3 * d,
-                   GruForward<T, X>{x, from_state.data(), state.data(), kept,
-                                    state_writer<T>(next, low), d});
+                   GruForward<T, X>{x, from_state.value().data<typename X::Number>(), state.data(),
+                                    kept, state_writer<T>(next, low), d});
     });
   });
   const Variable result = tape.record(
@@ -224,8 +236,8 @@ LstmState lstm_cell(Tape& tape, const Variable& from_input, const Variable& from
   with_parts(from_input, from_context, [&]<class X>(X x) {
     visit(saved, [&]<class T>(T* kept) {
       launch::rows(device, n, 4 * d,
-                   LstmForward<T, X>{x, from_state.data(), cell.data(), kept,
-                                     state_writer<T>(next_hidden, low), next_cell.data(), d});
+                   LstmForward<T, X>{x, from_state.value().data<typename X::Number>(), cell.data(),
+                                     kept, state_writer<T>(next_hidden, low), next_cell.data(), d});
     });
   });
   const std::vector<Variable> next = tape.record(

@@ -142,7 +142,7 @@ inline void block(int64_t k, A a, const B* b, int64_t ldb, real* c, int64_t ldc,
   };
   // Every loop over rows and vectors is unrolled: else the sums would lie in memory.
   Vector sums[kRows][kVectors];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) sums[r][v] = accumulate ? read(c + r * ldc, v) : Vector{};
@@ -151,13 +151,13 @@ inline void block(int64_t k, A a, const B* b, int64_t ldb, real* c, int64_t ldc,
     decltype(load(b)) right[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) right[v] = read(b + p * ldb, v);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) sums[r][v] = multiply_add(sums[r][v], a, r, p, right[v]);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
@@ -174,10 +174,9 @@ inline void block(int64_t k, A a, const B* b, int64_t ldb, real* c, int64_t ldc,
 template <int kVectors, bool kPartial = false, class A, class B>
 inline void columns(int64_t m, int64_t k, A a, const B* b, int64_t ldb, real* c, int64_t ldc,
                     bool accumulate, int64_t last = kLanes) {
-  // With 2 vectors of each 16 sums, enough to hide the latency; half of that where there are half
-  // as many registers. What is left over is divided evenly: a row alone would wait for each of its
-  // additions.
-  constexpr int64_t kMostRows = DRAGOMAN_VECTOR_BYTES == 64 ? 8 : 4;
+  // 16 sums, enough to hide the latency; half of that where there are half as many registers. What
+  // is left over is divided evenly: a row alone would wait for each of its additions.
+  constexpr int64_t kMostRows = (DRAGOMAN_VECTOR_BYTES == 64 ? 16 : 8) / kVectors;
   const auto go = [&]<int kRows>(auto self, int64_t rows, int64_t i) -> void {
     if constexpr (kRows > 0) {
       if (rows < kRows) return self.template operator()<kRows - 1>(self, rows, i);

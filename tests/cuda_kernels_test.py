@@ -15,12 +15,18 @@ FATBIN, CUBIN = 0xBA55ED50, 2  # the start of a collection of device code; machi
 
 # What an operation is run by, where that is not a kernel made in the function of its name: patterns
 # for the kernels' names, all of which must be there; a name of a library for what it calls.
-UNARY = r"map_kernel<.*UnaryForward<.*{0}, float>", r"map_kernel<.*UnaryBackward<.*{0}, float, .*GradientWriter>"
-GATED = r"rows_kernel<.*GatedForward<.*{0}, float>", r"rows_kernel<.*GatedBackward<.*{0}, .*GradientWriter>"
+UNARY = (
+    r"map_kernel<.*UnaryForward<.*{0}, float, float>",
+    r"map_kernel<.*UnaryBackward<.*{0}, float, float, .*GradientWriter>",
+)
+GATED = (
+    r"rows_kernel<.*GatedForward<.*{0}, float, float>",
+    r"rows_kernel<.*GatedBackward<.*{0}, float, float, .*GradientWriter>",
+)
 PRODUCT = "library:cublasLtMatmul"
 BIAS = r"sum_rows_kernel<.*Read<float>"
-NORM = r"rows_kernel<.*NormaliseRow<float, .*AsItIs>", r"normalise_rows\(.*lambda\(dragoman::Tensor&\)"
-ADD_NORM = r"rows_kernel<.*NormaliseRow<float, .*AddRow>", r"add_and_normalise\(.*lambda\(std::span"
+NORM = r"rows_kernel<.*NormaliseRow<float, .*AsItIs>", r"rows_kernel<.*WriteRowGradient<float>"
+ADD_NORM = r"rows_kernel<.*NormaliseRow<float, .*AddRow<float>", r"rows_kernel<.*SumGradient<float, .*GradientWriter>"
 WITH = lambda patterns, name: [pattern.replace("{0}", name) for pattern in patterns]
 KERNELS = {
     "add": [r"map_kernel<.*::Add>"],
@@ -32,7 +38,7 @@ KERNELS = {
     "glu": WITH(GATED, "Sigmoid"),
     "swiglu": WITH(GATED, "Silu"),
     "geglu": WITH(GATED, "Gelu"),
-    "dropout": [r"map_random_kernel<.*UnaryForward<.*Identity, float>", r"map_random_kernel<.*Scaled<"],
+    "dropout": [r"map_random_kernel<.*UnaryForward<.*Identity, float, float>", r"map_random_kernel<.*Scaled<"],
     "concat_columns": [r"rows_kernel<.*copy_columns\(", r"rows_kernel<.*add_columns\("],
     "slice_columns": [r"rows_kernel<.*copy_columns\(", r"rows_kernel<.*add_columns\("],
     "concat_rows": [r"map_kernel<.*Convert<float, float>", r"map_kernel<.*WriteEach<float>"],
@@ -44,10 +50,10 @@ KERNELS = {
     "step_linear": [PRODUCT, BIAS],
     "layer_norm": [*NORM, r"sum_rows_kernel<.*GainGradient"],
     "rms_norm": [*NORM, r"sum_rows_kernel<.*GainGradient"],
-    "add_layer_norm": [*ADD_NORM, r"rows_kernel<.*MaskRow<"],
-    "add_rms_norm": [*ADD_NORM, r"rows_kernel<.*MaskRow<"],
-    "attention": [r"tasks_kernel<.*AttentionForward<float>", r"tasks_kernel<.*AttentionStep<float>",
-                  r"tasks_kernel<.*AttentionBackward"],
+    "add_layer_norm": [*ADD_NORM, r"sum_rows_kernel<.*GainGradient"],
+    "add_rms_norm": [*ADD_NORM, r"sum_rows_kernel<.*GainGradient"],
+    "attention": [rf"tasks_kernel<.*Attention{kind}<{types}>" for kind in ("Forward", "Step", "Backward")
+                  for types in ("float, float", "dragoman::Bf16, dragoman::Bf16")],
     "maxout": [r"map_kernel<.*dragoman::maxout\(", r"map_kernel<.*MaxoutBackward<"],
     "cross_entropy": [PRODUCT, BIAS, r"rows_kernel<.*RowLoss<float>", r"rows_kernel<.*ScaleRow<float>"],
     "gru_cell": [r"rows_kernel<.*GruForward<float, ", r"rows_kernel<.*GruBackward<float, float>"],

@@ -29,8 +29,8 @@ struct Sink {
   Tensor gradient;
   bool written = false;
   bool shared = false;  ///< Others may read the gradient: it is copied before it is added to.
-  /// What the operation that made the variable reads its gradient as: kBf16 where that goes into
-  /// matrix products alone. A gradient may be kReal all the same.
+  /// As what the operation that made the variable would best have its gradient: kBf16 where it
+  /// reads it so, as matrix products do. A gradient may be kReal all the same.
   DType preferred = DType::kReal;
   /// Where that operation would have it, beside the gradients of others: memory of the preferred
   /// type. Undefined where it does not matter.
@@ -98,6 +98,12 @@ class Variable {
   /// What a backward function keeps of an input whose value it does not read: the way to its
   /// gradient, so that the value's memory is free.
   Variable gradient_only() const { return {Tensor(), sink_}; }
+
+  /// Sets Sink::preferred, where a gradient is wanted.
+  const Variable& prefers(DType type) const {
+    if (sink_) sink_->preferred = type;
+    return *this;
+  }
 
   /// Unwritten memory for a gradient that is to be handed to add_gradient: where it would be put
   /// in any case, if it is the first and of that type.

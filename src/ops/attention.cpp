@@ -344,30 +344,28 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
       run(AttentionForward<In, T>{{kernel}, out, statistics, weights}, work);
     }
   });
-  Variable result = tape.record(
-      "attention", y, {query.matrix, key.matrix, value.matrix},
-      // The kernel holds addresses: what they belong to is kept with it.
-      [=, kept = layout](Tensor& dy) {
-        check(!step, "attention: no gradient goes through shared segments or lists of rows");
-        const bool all_keys = layout.groups() == layout.segments();
-        const ColumnGradients gradients({query, key, value}, {true, all_keys, all_keys});
-        const Tensor d = convert(dy, dtype_of<In>());
-        const auto backward = [&]<class G>(G*) {
-          run(AttentionBackward<In, G>{{kernel},
-                                       d.template data<In>(),
-                                       statistics,
-                                       gradients.of<G>(0),
-                                       gradients.of<G>(1),
-                                       gradients.of<G>(2)},
-              3 * work);
-        };
-        gradients.type() == DType::kBf16 ? backward(static_cast<Bf16*>(nullptr))
-                                         : backward(static_cast<real*>(nullptr));
-        // What the kernel and the statistics hold the addresses of is kept.
-        (void)layout, (void)most, (void)share;
-      });
-  if (result.needs_gradient()) result.sink()->preferred = dtype_of<In>();
-  return result;
+  // The kernel holds addresses: what they belong to is kept with it.
+  const auto backward = [=, kept = layout](Tensor& dy) {
+    check(!step, "attention: no gradient goes through shared segments or lists of rows");
+    const bool all_keys = layout.groups() == layout.segments();
+    const ColumnGradients gradients({query, key, value}, {true, all_keys, all_keys});
+    const Tensor d = convert(dy, dtype_of<In>());
+    const auto go_back = [&]<class G>(G*) {
+      run(AttentionBackward<In, G>{{kernel},
+                                   d.template data<In>(),
+                                   statistics,
+                                   gradients.of<G>(0),
+                                   gradients.of<G>(1),
+                                   gradients.of<G>(2)},
+          3 * work);
+    };
+    gradients.type() == DType::kBf16 ? go_back(static_cast<Bf16*>(nullptr))
+                                     : go_back(static_cast<real*>(nullptr));
+    // What the kernel and the statistics hold the addresses of is kept.
+    (void)layout, (void)most, (void)share;
+  };
+  return tape.record("attention", y, {query.matrix, key.matrix, value.matrix}, backward)
+      .prefers(dtype_of<In>());
 }
 
 }  // namespace

@@ -28,15 +28,6 @@ struct UnaryBackward {
   }
 };
 
-// Ends an operation of which matrix products are the only readers if it is bf16: its gradient may
-// then be that as well.
-Variable record_finished(Tape& tape, std::string_view name, const Tensor& y, const Variable& x,
-                         Tape::Backward backward) {
-  Variable result = tape.record(name, y, {x}, std::move(backward));
-  if (result.needs_gradient()) result.sink()->preferred = y.dtype();
-  return result;
-}
-
 template <class F>
 Variable unary(Tape& tape, std::string_view name, const Variable& x, const Finish& finish) {
   const Mask mask(tape, name, finish.dropout);
@@ -47,7 +38,7 @@ Variable unary(Tape& tape, std::string_view name, const Variable& x, const Finis
     });
   });
   const Tensor kept = F::kKeepsResult ? y : x.value();
-  return record_finished(tape, name, y, x, [=, x = x.gradient_only()](Tensor& given) {
+  const auto backward = [=, x = x.gradient_only()](Tensor& given) {
     const Tensor dy = convert(given, finish.type);
     write_gradient(x, [&]<class W>(W dx) {
       visit(kept, [&]<class Kept>(Kept* from) {
@@ -56,7 +47,8 @@ Variable unary(Tape& tape, std::string_view name, const Variable& x, const Finis
         });
       });
     });
-  });
+  };
+  return tape.record(name, y, {x}, backward).prefers(finish.type);
 }
 
 struct Relu {
@@ -148,7 +140,7 @@ Variable gated(Tape& tape, std::string_view name, const Variable& x, const Finis
       launch::rows(y.device(), n, d, GatedForward<Gate, In, T>{mask, in, out, d});
     });
   });
-  return record_finished(tape, name, y, x, [=](Tensor& given) {
+  const auto backward = [=](Tensor& given) {
     const Tensor dy = convert(given, finish.type);
     write_gradient(x, [&]<class W>(W dx) {
       visit(x.value(), [&]<class In>(In* in) {
@@ -157,7 +149,8 @@ Variable gated(Tape& tape, std::string_view name, const Variable& x, const Finis
         });
       });
     });
-  });
+  };
+  return tape.record(name, y, {x}, backward).prefers(finish.type);
 }
 
 template <class W>
@@ -194,13 +187,11 @@ Variable add(Tape& tape, const Variable& a, const Variable& b) {
   check_same_shape("add", a, b);
   Tensor y = empty_like(a.value());
   launch::map(y.device(), y.size(), Add{a.data(), b.data(), y.data()});
-  const Variable result =
-      tape.record("add", y, {a, b}, [a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
-        if (a.needs_gradient() && b.needs_gradient()) a.add_gradient(dy);
-        (b.needs_gradient() ? b : a).add_gradient(std::move(dy));
-      });
-  if (result.needs_gradient()) result.sink()->preferred = preferred_by_all({a, b});
-  return result;
+  const auto backward = [a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
+    if (a.needs_gradient() && b.needs_gradient()) a.add_gradient(dy);
+    (b.needs_gradient() ? b : a).add_gradient(std::move(dy));
+  };
+  return tape.record("add", y, {a, b}, backward).prefers(preferred_by_all({a, b}));
 }
 
 Variable subtract(Tape& tape, const Variable& a, const Variable& b) {

@@ -99,12 +99,12 @@ Variable matmul(Tape& tape, const Variable& a, const Variable& b, bool transpose
   const Tensor left = operand(tape, a), right = operand(tape, b);
   const bool tf32 = tape.tf32();
   product(tf32, left, transpose_a, right, transpose_b, y);
-  Variable result = tape.record(
-      "matmul", y, {a, b}, [=, a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
-        product_gradients(tf32, dy, a, left, transpose_a, b, right, transpose_b);
-      });
-  if (result.needs_gradient()) result.sink()->preferred = left.dtype();
-  return result;
+  return tape
+      .record("matmul", y, {a, b},
+              [=, a = a.gradient_only(), b = b.gradient_only()](Tensor& dy) {
+                product_gradients(tf32, dy, a, left, transpose_a, b, right, transpose_b);
+              })
+      .prefers(left.dtype());
 }
 
 Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias,
@@ -116,13 +116,12 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
   const Tensor left = operand(tape, x), right = operand(tape, weight);
   const bool tf32 = tape.tf32();
   product(tf32, left, false, right, true, y, bias_as(bias, type));
-  Variable result =
-      tape.record("linear", y, {x, weight, bias},
-                  [=, x = x.gradient_only(), weight = weight.gradient_only()](Tensor& dy) {
-                    product_gradients(tf32, dy, x, left, false, weight, right, true, bias);
-                  });
-  if (result.needs_gradient()) result.sink()->preferred = left.dtype();
-  return result;
+  return tape
+      .record("linear", y, {x, weight, bias},
+              [=, x = x.gradient_only(), weight = weight.gradient_only()](Tensor& dy) {
+                product_gradients(tf32, dy, x, left, false, weight, right, true, bias);
+              })
+      .prefers(left.dtype());
 }
 
 Variable step_linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias,

@@ -187,16 +187,14 @@ void norm_backward(const Norm& norm, const Tensor& x, const Tensor& statistics, 
 Variable normalise_rows(Tape& tape, const Variable& x, const Norm& norm) {
   check_norm(norm, x);
   const auto [y, statistics] = normalise(norm, x.value(), AsItIs{});
-  Variable result = tape.record(
-      norm.operation, y, {x, norm.gain, norm.bias}, [=, statistics = statistics](Tensor& dy) {
-        norm_backward(norm, x.value(), statistics, dy, [&]<class D>(const RowGradient<D>& rows) {
-          if (const GradientWriter dx = x.gradient()) {
-            launch::rows(dy.device(), dy.rows(), dy.columns(), WriteRowGradient<D>{rows, dx});
-          }
-        });
-      });
-  if (result.needs_gradient()) result.sink()->preferred = norm.type;
-  return result;
+  const auto backward = [=, statistics = statistics](Tensor& dy) {
+    norm_backward(norm, x.value(), statistics, dy, [&]<class D>(const RowGradient<D>& rows) {
+      if (const GradientWriter dx = x.gradient()) {
+        launch::rows(dy.device(), dy.rows(), dy.columns(), WriteRowGradient<D>{rows, dx});
+      }
+    });
+  };
+  return tape.record(norm.operation, y, {x, norm.gain, norm.bias}, backward).prefers(norm.type);
 }
 
 // A row of the gradient of a residual sum, where what came from its other readers may stand
@@ -258,8 +256,7 @@ SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& adde
         }
         x.add_gradient(std::move(total));
       });
-  if (made[1].needs_gradient()) made[1].sink()->preferred = norm.type;
-  return {made[0], made[1]};
+  return {made[0], made[1].prefers(norm.type)};
 }
 
 }  // namespace

@@ -1,9 +1,10 @@
 // The scheme is that of Goto and van de Geijn 2008. b is packed into panels of 32 columns and at
 // most kDepth words of depth, which fit into the first cache and are read from front to back. A
 // thread takes a block of rows of a, which fits into the second cache, and goes with it from panel
-// to panel; the innermost kernel keeps 8 x 32 sums in registers while it runs down a panel. a is
-// read where it lies, unless it is transposed: then the block is packed as well, in slices of 8
-// rows.
+// to panel; the innermost kernel keeps up to 10 x 32 sums in registers while it runs down a panel.
+// a is read where it lies, unless it is transposed: then the block is packed as well, in slices of
+// 8 rows. Sums that end as bf16 stay floats from part to part of the depth: for them all parts of a
+// panel follow one another.
 #include "tensor/gemm_avx512.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
@@ -19,11 +20,10 @@
 namespace dragoman::avx512 {
 namespace {
 
-constexpr int64_t kDepth = 256;  // words of depth of a panel, about
-constexpr int kMostRows = 10;    // of a slice of a that is read where it lies
-constexpr int64_t kBlock = 248;  // rows of a that a thread takes at a time, about
-// What of a thread's rows of a is in the second cache at a time, where they are read whole.
-constexpr int64_t kBlockBytes = 640 << 10;
+constexpr int64_t kDepth = 256;             // words of depth of a panel, about
+constexpr int kMostRows = 10;               // of a slice of a that is read where it lies
+constexpr int64_t kBlock = 248;             // rows of a that a thread takes at a time, about
+constexpr int64_t kBlockBytes = 640 << 10;  // at most, of rows that are read in their whole depth
 
 // How a depth of k numbers is cut: into equal parts of whole words, a multiple of 16 each but the
 // last.

@@ -241,6 +241,33 @@ TEST(MixedPrecision, AttentionsReadColumnsOfTheirOwnOfOneMatrix) {
   }
 }
 
+// Hypotheses that share the keys of a sentence, as when translating.
+TEST(MixedPrecision, AttentionOfStepsReadsBf16) {
+  const AttentionLayout layout{.query_offsets = Tensor::from(std::vector<int32_t>{0, 1, 2, 3}),
+                               .key_offsets = Tensor::from(std::vector<int32_t>{0, 5, 12}),
+                               .key_segments = Tensor::from(std::vector<int32_t>{1, 0, 1}),
+                               .longest_key = 7};
+  const auto run = [&](DType type) {
+    Tape tape(/*recording=*/false);
+    const auto numbers = [&](int64_t rows, uint64_t seed) {
+      return Variable(convert(convert(normal_numbers({rows, 24}, seed), DType::kBf16), type));
+    };
+    const Variable query = numbers(3, 1), key = numbers(12, 2), value = numbers(12, 3);
+    return attention(tape, query, key, value, layout, {.heads = 2, .scale = 0.3f})
+        .value()
+        .to_host();
+  };
+  EXPECT_LT(distance(run(DType::kBf16), run(DType::kReal)), 1e-6);
+}
+
+TEST(MixedPrecision, AttentionWantsQueriesKeysAndValuesOfOneType) {
+  Tape tape;
+  const Tensor offsets = Tensor::from(std::vector<int32_t>{0, 4});
+  const AttentionLayout layout{.query_offsets = offsets, .key_offsets = offsets, .longest_key = 4};
+  const Variable x(normal_numbers({4, 8}, 1)), low(convert(x.value(), DType::kBf16));
+  EXPECT_THROW(attention(tape, x, low, low, layout, {}), Error);
+}
+
 TEST(MixedPrecision, ProductsReadTheCopyOfAWeight) {
   NEEDS_BF16_PRODUCTS();
   Tape tape;

@@ -241,6 +241,35 @@ TEST(MixedPrecision, AttentionsReadColumnsOfTheirOwnOfOneMatrix) {
   }
 }
 
+// A cell hands one gradient to both parts of its gates; attention, which reads one of them as well,
+// must not add to the other's.
+TEST(MixedPrecision, AttentionAddsToNoGradientThatOthersHold) {
+  NEEDS_BF16_PRODUCTS();
+  const Tensor offsets = Tensor::from(std::vector<int32_t>{0, kRows});
+  const AttentionLayout layout{
+      .query_offsets = offsets, .key_offsets = offsets, .longest_key = kRows};
+  const auto gradient = [&](bool attends) {
+    Tape tape;
+    tape.set_products(DType::kBf16);
+    const Variable x(normal_numbers({kRows, kColumns}, 1));
+    const Variable other = Variable::leaf(normal_numbers({24, kColumns}, 2, 0.15));
+    const auto made = [&](const Variable& weight) {
+      return linear(tape, x, weight, {}, DType::kBf16);
+    };
+    const auto leaf = [&](uint64_t seed) {
+      return Variable::leaf(normal_numbers({24, kColumns}, seed, 0.15));
+    };
+    const Variable part = made(leaf(3)), context = made(other), from_state = made(leaf(4));
+    Variable loss;
+    if (attends) loss = sum(tape, attention(tape, part, part, part, layout, {}));
+    const Variable state(normal_numbers({kRows, 8}, 5));
+    const Variable cell = sum(tape, gru_cell(tape, part, from_state, state, context));
+    tape.backward(attends ? add(tape, loss, cell) : cell);
+    return other.sink()->gradient.to_host();
+  };
+  EXPECT_EQ(gradient(true), gradient(false));
+}
+
 // Hypotheses that share the keys of a sentence, as when translating.
 TEST(MixedPrecision, AttentionOfStepsReadsBf16) {
   const AttentionLayout layout{.query_offsets = Tensor::from(std::vector<int32_t>{0, 1, 2, 3}),

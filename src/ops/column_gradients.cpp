@@ -51,12 +51,15 @@ ColumnGradients::Part ColumnGradients::open_whole(const Variable& matrix, bool a
     const GradientWriter whole = assigns ? matrix.gradient() : matrix.zeroed_gradient();
     return {whole.data(), matrix.columns(), whole.accumulate()};
   }
-  // Operations that each read columns of their own add to zeros: nothing is rounded twice.
+  // Operations that each read columns of their own add to zeros: only where two read the same is
+  // the sum rounded twice.
   Sink& sink = *matrix.sink();
   const bool first = !std::exchange(sink.written, true);
   if (first) {
     sink.gradient = matrix.new_gradient(DType::kBf16, sink.shape, sink.device);
     if (!assigns) sink.gradient.clear();
+  } else if (std::exchange(sink.shared, false) && !sink.gradient.unique()) {
+    sink.gradient = sink.gradient.clone();
   }
   return {sink.gradient.address(), matrix.columns(), !(first && assigns)};
 }

@@ -269,7 +269,7 @@ INSTANTIATE_TEST_SUITE_P(, GemmTest,
                                          Extents{64, 128, 32, 0}, Extents{100, 63, 257, 5},
                                          Extents{4200, 3, 5, 1}, Extents{3, 5, 8300, 1},
                                          Extents{30, 40, 1100, 0}, Extents{301, 70, 46, 2},
-                                         Extents{320, 70, 1201, 1}));
+                                         Extents{320, 70, 1201, 1}, Extents{45, 530, 700, 3}));
 
 template <class T, class From>
 std::vector<T> as(const std::vector<From>& x) {
@@ -392,8 +392,9 @@ TEST(Gemm, GivesTheSameBitsTwice) {
 TEST(Gemm, GivesTheSameBitsOnAnyNumberOfThreads) {
   for (const DType type : {DType::kReal, DType::kBf16}) {
     if (type == DType::kBf16 && !has_bf16_products(Device{})) continue;
-    for (const bool transposed : {false, true}) {
-      const int64_t m = 300, n = 200, k = 600;
+    // Of few rows and a transposed a, one or two threads pack b on the way, others before.
+    for (const auto& [m, transposed] : {std::pair{300, false}, {300, true}, {200, true}}) {
+      const int64_t n = 300, k = 600;
       const Tensor a = convert(Tensor::from(random_numbers(m * k, 1), {m, k}), type);
       const Tensor b = convert(Tensor::from(random_numbers(n * k, 2), {n, k}), type);
       std::vector<std::vector<float>> results;

@@ -17,7 +17,10 @@ int64_t packed_words(int64_t k, int64_t n, DType inputs);
 /// Writes b of the product in the order in which the kernels read it.
 void pack(const Gemm& product, uint32_t* to);
 
-/// Runs the product with b as `pack` left it.
+/// Whether a product packs b itself, part by part, unless it is packed already.
+bool packs_on_the_way(const Gemm& product);
+
+/// Runs the product with b as `pack` left it; null if it packs on the way.
 void multiply(const Gemm& product, const uint32_t* packed);
 
 }  // namespace dragoman::avx512

@@ -190,8 +190,10 @@ void gemm_by_library(const Gemm& g) {
 void cpu::gemm(const Gemm& g) {
   const bool worthwhile = g.packed.defined() || g.sums || g.m >= kWorthPacking;
   if (!worthwhile || !avx512::multiplies(g.inputs)) return gemm_by_library(g);
-  const Tensor packed = g.packed.defined() ? g.packed : cpu::pack(g);
-  avx512::multiply(g, reinterpret_cast<const uint32_t*>(packed.data<int32_t>()));
+  const bool packs = !g.packed.defined() && !avx512::packs_on_the_way(g);
+  const Tensor packed = packs ? cpu::pack(g) : g.packed;
+  avx512::multiply(
+      g, packed.defined() ? reinterpret_cast<const uint32_t*>(packed.data<int32_t>()) : nullptr);
 }
 
 Tensor cpu::pack(const Gemm& g) {

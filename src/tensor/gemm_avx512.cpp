@@ -25,7 +25,7 @@ namespace {
 constexpr int64_t kDepth = 256;             // words of depth of a panel, about
 constexpr int kMostRows = 10;               // of a slice of a that is read where it lies
 constexpr int64_t kBlock = 248;             // rows of a that a thread takes at a time, at most
-constexpr int64_t kWholeBlock = 256;        // the same where b is packed on the way
+constexpr int64_t kWholeBlock = 512;        // the same where b is packed on the way
 constexpr int64_t kBlockBytes = 640 << 10;  // at most, of rows that are read in their whole depth
 
 // How a depth of k numbers is cut: into equal parts of whole words, a multiple of 16 each but the
@@ -80,14 +80,8 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, const Target&
   for (int r = 0; r < kRows; ++r) {
     sums[r][0] = to.start[0];
     sums[r][1] = to.start[1];
-    if (to.accumulate) {
-      const float* c = to.sums + r * to.stride;
-      sums[r][0] = _mm512_add_ps(sums[r][0], _mm512_maskz_loadu_ps(left, c));
-      sums[r][1] = _mm512_add_ps(sums[r][1], _mm512_maskz_loadu_ps(right, c + 16));
-    }
-    if (to.low) {
-      __builtin_prefetch(to.low + r * to.low_stride, 1);
-    } else if (!to.accumulate) {
+    if (to.low) __builtin_prefetch(to.low + r * to.low_stride, 1);
+    if (to.sums) {
       __builtin_prefetch(to.sums + r * to.stride, 1);
       __builtin_prefetch(to.sums + r * to.stride + 16, 1);
     }
@@ -102,6 +96,14 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, const Target&
       const uint32_t word = rows.word(r, p);
       sums[r][0] = Numbers::multiply_add(sums[r][0], word, b0);
       sums[r][1] = Numbers::multiply_add(sums[r][1], word, b1);
+    }
+  }
+  if (to.accumulate) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const float* c = to.sums + r * to.stride;
+      sums[r][0] = _mm512_add_ps(sums[r][0], _mm512_maskz_loadu_ps(left, c));
+      sums[r][1] = _mm512_add_ps(sums[r][1], _mm512_maskz_loadu_ps(right, c + 16));
     }
   }
   if (to.low) {

@@ -1,3 +1,4 @@
+// Tensors, their memory, devices, and how work is launched on them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,8 +11,7 @@
 #include <numeric>
 
 #include "core/check.h"
-#include "core/rng.h"
-#include "tensor/gemm.h"
+#include "random_numbers.h"
 #include "tensor/graph.h"
 #include "tensor/launch_cpu.h"
 #include "tensor/tensor.h"
@@ -28,13 +28,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 using testing::ThrowsMessage;
-
-std::vector<float> random_numbers(int64_t count, uint64_t seed) {
-  Random random(seed);
-  std::vector<float> numbers(static_cast<size_t>(count));
-  for (float& number : numbers) number = static_cast<float>(random.normal());
-  return numbers;
-}
 
 // Shapes and tensors ------------------------------------------------------------------------------
 
@@ -126,6 +119,15 @@ TEST(Tensor, MayHaveNoRows) {
   EXPECT_TRUE(tensor.defined());
   EXPECT_TRUE(tensor.to_host().empty());
   EXPECT_EQ(tensor.clone().rows(), 0);
+}
+
+TEST(Bf16, TensorsAreConvertedThereAndBack) {
+  const Tensor x = Tensor::from(std::vector<float>{1, -0.5f, 3.14159f});
+  const Tensor low = convert(x, DType::kBf16);
+  EXPECT_EQ(low.dtype(), DType::kBf16);
+  EXPECT_EQ(convert(low, DType::kReal).to_host(), (std::vector<float>{1, -0.5f, 3.140625f}));
+  EXPECT_EQ(convert(x, DType::kReal).data(), x.data()) << "nothing to do";
+  EXPECT_THROW(low.data(), Error);
 }
 
 // The allocator -----------------------------------------------------------------------------------
@@ -233,295 +235,6 @@ TEST(Devices, SayWhyTheyCannotBeHad) {
   if (there) return;
   EXPECT_THAT([] { find_device("cuda"); },
               ThrowsMessage<Error>("the device 'cuda' cannot be had: " + why_no_gpu()));
-}
-
-// The matrix product ------------------------------------------------------------------------------
-
-// What gemm.h promises, in plain loops.
-template <class T>
-std::vector<float> plain_product(const Gemm& g, const std::vector<float>& bias,
-                                 std::vector<float> c) {
-  const T* a = static_cast<const T*>(g.a);
-  const T* b = static_cast<const T*>(g.b);
-  for (int64_t i = 0; i < g.m; ++i) {
-    for (int64_t j = 0; j < g.n; ++j) {
-      double total = g.bias ? bias[static_cast<size_t>(j)] : 0;
-      for (int64_t p = 0; p < g.k; ++p) {
-        total += static_cast<double>(g.transpose_a ? a[p * g.lda + i] : a[i * g.lda + p]) *
-                 (g.transpose_b ? b[j * g.ldb + p] : b[p * g.ldb + j]);
-      }
-      float& to = c[static_cast<size_t>(i * g.ldc + j)];
-      to = static_cast<float>(g.accumulate ? to + total : total);
-    }
-  }
-  return c;
-}
-
-struct Extents {
-  int64_t m, n, k, gap;  // `gap`: columns of the stored matrices that do not belong to the product
-};
-
-class GemmTest : public testing::TestWithParam<Extents> {};
-
-INSTANTIATE_TEST_SUITE_P(, GemmTest,
-                         testing::Values(Extents{1, 1, 1, 0}, Extents{1, 7, 3, 2},
-                                         Extents{5, 1, 9, 0}, Extents{33, 17, 65, 3},
-                                         Extents{64, 128, 32, 0}, Extents{100, 63, 257, 5},
-                                         Extents{4200, 3, 5, 1}, Extents{3, 5, 8300, 1},
-                                         Extents{30, 40, 1100, 0}, Extents{301, 70, 46, 2},
-                                         Extents{320, 70, 1201, 1}, Extents{45, 530, 700, 3}));
-
-template <class T, class From>
-std::vector<T> as(const std::vector<From>& x) {
-  return {x.begin(), x.end()};
-}
-
-// Of matrices of T, as Out.
-template <class T, class Out = float>
-void expect_agreement(const Extents& extents) {
-  constexpr bool kLow = std::is_same_v<Out, Bf16>;
-  const auto [m, n, k, gap] = extents;
-  for (int flags = 0; flags < (kLow ? 8 : 16); ++flags) {
-    Gemm g{.m = m, .n = n, .k = k, .inputs = dtype_of<T>(), .outputs = dtype_of<Out>()};
-    g.transpose_a = flags & 1;
-    g.transpose_b = flags & 2;
-    g.accumulate = flags & 8;
-    g.lda = (g.transpose_a ? m : k) + gap;
-    g.ldb = (g.transpose_b ? k : n) + gap;
-    g.ldc = n + gap;
-    const std::vector<T> a = as<T>(random_numbers((g.transpose_a ? k : m) * g.lda, 1));
-    const std::vector<T> b = as<T>(random_numbers((g.transpose_b ? n : k) * g.ldb, 2));
-    const std::vector<Out> bias = as<Out>(random_numbers(n, 3));
-    // What is not accumulated onto must not be read.
-    std::vector<Out> c = as<Out>(random_numbers(m * g.ldc, 4));
-    if (!g.accumulate) {
-      for (int64_t i = 0; i < m; ++i) {
-        std::fill_n(c.begin() + i * g.ldc, n, std::numeric_limits<float>::quiet_NaN());
-      }
-    }
-    g.a = a.data();
-    g.b = b.data();
-    if (flags & 4) g.bias = bias.data();
-    const std::vector<float> expected = plain_product<T>(g, as<float>(bias), as<float>(c));
-    g.c = c.data();
-    gemm(Device{}, g);
-    for (size_t i = 0; i < c.size(); ++i) {
-      const double rounding = kLow ? 0x1.1p-8 * std::abs(expected[i]) : 0;
-      ASSERT_NEAR(c[i], expected[i], 1e-5 * std::sqrt(double(k)) * 4 + rounding)
-          << flags << " at " << i;
-    }
-  }
-}
-
-// The sums of a transposed a's rows, which the product makes as it reads them.
-template <class T>
-void expect_sums(const Extents& extents) {
-  if (!sums_rows(Device{}, dtype_of<T>())) GTEST_SKIP() << "the products here make no sums";
-  const auto [m, n, k, gap] = extents;
-  const int64_t lda = m + gap;
-  const std::vector<float> numbers = random_numbers(k * lda, 1), old = random_numbers(m, 2);
-  const std::vector<T> a(numbers.begin(), numbers.end()), b(static_cast<size_t>(k * n), T{1});
-  std::vector<float> c(static_cast<size_t>(m * n));
-  for (const bool accumulate : {false, true}) {
-    std::vector<float> sums = old;
-    gemm(Device{}, {.m = m,
-                    .n = n,
-                    .k = k,
-                    .inputs = dtype_of<T>(),
-                    .a = a.data(),
-                    .lda = lda,
-                    .transpose_a = true,
-                    .b = b.data(),
-                    .ldb = n,
-                    .c = c.data(),
-                    .ldc = n,
-                    .sums = sums.data(),
-                    .accumulate_sums = accumulate});
-    for (int64_t i = 0; i < m; ++i) {
-      double expected = accumulate ? old[static_cast<size_t>(i)] : 0;
-      for (int64_t p = 0; p < k; ++p) expected += a[static_cast<size_t>(p * lda + i)];
-      ASSERT_NEAR(sums[static_cast<size_t>(i)], expected, 1e-5 * std::sqrt(double(k)) * 4) << i;
-    }
-  }
-}
-
-TEST_P(GemmTest, SumsTheRowsOfATransposedMatrix) { expect_sums<float>(GetParam()); }
-TEST_P(GemmTest, SumsTheRowsOfATransposedMatrixOfBf16) { expect_sums<Bf16>(GetParam()); }
-
-TEST_P(GemmTest, AgreesWithPlainLoops) { expect_agreement<float>(GetParam()); }
-TEST_P(GemmTest, OfBf16SumsInFloat) {
-  if (!has_bf16_products(Device{})) GTEST_SKIP() << "this processor multiplies no bf16 numbers";
-  expect_agreement<Bf16>(GetParam());
-}
-TEST_P(GemmTest, OfBf16RoundsItsSumsOnce) {
-  if (!has_bf16_products(Device{})) GTEST_SKIP() << "this processor multiplies no bf16 numbers";
-  expect_agreement<Bf16, Bf16>(GetParam());
-}
-
-TEST(Gemm, WritesBf16WhereItReadsBf16AndAddsToNothing) {
-  const Tensor x = Tensor::zeros({1}), low = Tensor::zeros({1}, DType::kBf16);
-  Gemm g{.m = 1, .n = 1, .k = 1, .outputs = DType::kBf16};
-  g.a = g.b = x.address();
-  g.lda = g.ldb = g.ldc = 1;
-  g.c = low.address();
-  EXPECT_THROW(gemm(Device{}, g), Error);
-  g.inputs = DType::kBf16;
-  g.a = g.b = low.address();
-  g.accumulate = true;
-  EXPECT_THROW(gemm(Device{}, g), Error);
-}
-
-TEST(Gemm, OfNoRowsDoesNothingAndOfNoDepthFails) {
-  gemm(Device{}, {.m = 0, .n = 3, .k = 2});
-  EXPECT_THROW(gemm(Device{}, {.m = 1, .n = 1, .k = 0}), Error);
-}
-
-TEST(Gemm, GivesTheSameBitsTwice) {
-  const int64_t n = 150;
-  const std::vector<float> a = random_numbers(n * n, 1), b = random_numbers(n * n, 2);
-  std::vector<float> first(a.size()), second(a.size());
-  Gemm g{.m = n, .n = n, .k = n, .a = a.data(), .lda = n, .b = b.data(), .ldb = n};
-  g.ldc = n;
-  g.c = first.data();
-  gemm(Device{}, g);
-  g.c = second.data();
-  gemm(Device{}, g);
-  EXPECT_EQ(first, second);
-}
-
-TEST(Gemm, GivesTheSameBitsOnAnyNumberOfThreads) {
-  for (const DType type : {DType::kReal, DType::kBf16}) {
-    if (type == DType::kBf16 && !has_bf16_products(Device{})) continue;
-    // Of few rows and a transposed a, one or two threads pack b on the way, others before.
-    for (const auto& [m, transposed] : {std::pair{300, false}, {300, true}, {200, true}}) {
-      const int64_t n = 300, k = 600;
-      const Tensor a = convert(Tensor::from(random_numbers(m * k, 1), {m, k}), type);
-      const Tensor b = convert(Tensor::from(random_numbers(n * k, 2), {n, k}), type);
-      std::vector<std::vector<float>> results;
-      for (const int threads : {1, 2, 3, 7}) {
-        set_thread_count(threads);
-        const Tensor c = Tensor::empty({m, n});
-        gemm(Device{}, {.m = m,
-                        .n = n,
-                        .k = k,
-                        .inputs = type,
-                        .a = a.address(),
-                        .lda = transposed ? m : k,
-                        .transpose_a = transposed,
-                        .b = b.address(),
-                        .ldb = transposed ? k : n,
-                        .transpose_b = transposed,
-                        .c = c.data(),
-                        .ldc = n});
-        results.push_back(c.to_host());
-      }
-      set_thread_count(0);
-      for (const auto& result : results) EXPECT_EQ(result, results[0]);
-    }
-  }
-}
-
-TEST(Bf16, TensorsAreConvertedThereAndBack) {
-  const Tensor x = Tensor::from(std::vector<float>{1, -0.5f, 3.14159f});
-  const Tensor low = convert(x, DType::kBf16);
-  EXPECT_EQ(low.dtype(), DType::kBf16);
-  EXPECT_EQ(convert(low, DType::kReal).to_host(), (std::vector<float>{1, -0.5f, 3.140625f}));
-  EXPECT_EQ(convert(x, DType::kReal).data(), x.data()) << "nothing to do";
-  EXPECT_THROW(low.data(), Error);
-}
-
-// Small matrices ----------------------------------------------------------------------------------
-
-TEST(Tile, ProductsOfAnySize) {
-  for (const int64_t m : {1, 3, 8, 21}) {
-    for (const int64_t n : {1, 16, 33, 80}) {
-      const int64_t k = 19, ldb = n + 3, ldc = n + 2;
-      const std::vector<float> a = random_numbers(m * k, 1), b = random_numbers(k * ldb, 2);
-      const std::vector<float> before = random_numbers(m * ldc, 3);
-      for (const bool transposed : {false, true}) {
-        for (const bool accumulate : {false, true}) {
-          std::vector<float> c = before;
-          const tile::Strided left =
-              transposed ? tile::Strided{a.data(), 1, m} : tile::Strided{a.data(), k, 1};
-          tile::product(m, n, k, left, b.data(), ldb, c.data(), ldc, accumulate);
-          for (int64_t i = 0; i < m; ++i) {
-            for (int64_t j = 0; j < ldc; ++j) {
-              const auto at = static_cast<size_t>(i * ldc + j);
-              double expected = j < n && !accumulate ? 0 : before[at];
-              for (int64_t p = 0; p < k && j < n; ++p) {
-                expected +=
-                    double(a[size_t(transposed ? p * m + i : i * k + p)]) * b[size_t(p * ldb + j)];
-              }
-              ASSERT_NEAR(c[at], expected, 1e-4) << m << " x " << n << " at " << i << ", " << j;
-            }
-          }
-        }
-      }
-    }
-  }
-}
-
-TEST(Tile, TranspositionsOfAnySize) {
-  for (const int64_t rows : {1, 15, 16, 40}) {
-    for (const int64_t columns : {1, 16, 37}) {
-      const int64_t stride = columns + 1, out_stride = tile::padded(rows) + 16;
-      const std::vector<float> x = random_numbers(rows * stride, 1);
-      std::vector<float> y(static_cast<size_t>(columns * out_stride), -9);
-      tile::transpose(rows, columns, x.data(), stride, y.data(), out_stride);
-      for (int64_t i = 0; i < columns; ++i) {
-        for (int64_t j = 0; j < rows; ++j) {
-          ASSERT_EQ(y[size_t(i * out_stride + j)], x[size_t(j * stride + i)]);
-        }
-        ASSERT_EQ(y[size_t(i * out_stride + tile::padded(rows))], -9) << "beyond the padding";
-      }
-    }
-  }
-}
-
-TEST(Tile, ProductsWithBf16OnTheRight) {
-  for (const int64_t n : {1, 16, 33, 80}) {
-    const int64_t m = 21, k = 19, ldb = n + 3;
-    const std::vector<float> a = random_numbers(m * k, 1);
-    const std::vector<Bf16> b = as<Bf16>(random_numbers(k * ldb, 2));
-    const std::vector<float> same = as<float>(b);
-    std::vector<float> c(static_cast<size_t>(m * n)), expected = c;
-    tile::product(m, n, k, {a.data(), k, 1}, b.data(), ldb, c.data(), n, false);
-    tile::product(m, n, k, {a.data(), k, 1}, same.data(), ldb, expected.data(), n, false);
-    EXPECT_EQ(c, expected);
-  }
-}
-
-TEST(Tile, ProductsOfRowsOfBf16WithATransposition) {
-  for (const int64_t m : {1, 7, 21}) {
-    for (const int64_t rows : {1, 16, 30}) {  // of the matrix that is transposed
-      for (const int64_t k : {1, 2, 31, 32, 65}) {
-        const int64_t stride = k + 3, n = tile::padded(rows), ld = n + 16, words = (k + 1) / 2;
-        const std::vector<Bf16> a = as<Bf16>(random_numbers(m * stride, 1)),
-                                b = as<Bf16>(random_numbers(rows * stride, 2));
-        std::vector<uint32_t> transposed(static_cast<size_t>(words * ld), 9);
-        tile::transpose(rows, k, b.data(), stride, transposed.data(), ld);
-        for (int64_t p = 0; p < words; ++p) {
-          ASSERT_EQ(transposed[size_t(p * ld + n)], 9u) << "beyond the padding";
-        }
-        std::vector<float> c(static_cast<size_t>(m * n));
-        tile::product_of_rows(m, n, k, a.data(), stride, transposed.data(), ld, c.data(), n);
-        for (int64_t i = 0; i < m; ++i) {
-          for (int64_t j = 0; j < rows; ++j) {
-            double expected = 0;
-            for (int64_t p = 0; p < k; ++p)
-              expected += double(a[size_t(i * stride + p)]) * b[size_t(j * stride + p)];
-            ASSERT_NEAR(c[size_t(i * n + j)], expected, 1e-5) << m << ", " << rows << ", " << k;
-          }
-        }
-      }
-    }
-  }
-}
-
-TEST(Tile, ReductionsOfRows) {
-  const std::vector<float> x = random_numbers(48, 1), y = random_numbers(48, 2);
-  EXPECT_NEAR(tile::sum(48, x.data()), std::accumulate(x.begin(), x.end(), 0.0), 1e-5);
-  EXPECT_EQ(tile::max(48, x.data()), *std::max_element(x.begin(), x.end()));
 }
 
 // Launchers ---------------------------------------------------------------------------------------

@@ -79,8 +79,7 @@ class Product {
     // columns, so that each reads its own part of b.
     const int64_t threads = thread_count(), slices = parts(g_.m, kSlice);
     const int64_t panels = parts(g_.n, kPanel);
-    const int64_t wanted =
-        std::max(parts(g_.m, most_rows()), std::min(slices, parts(threads, panels)));
+    const int64_t wanted = parts(g_.m, most_rows());
     const int64_t rows = parts(slices, wanted < threads ? wanted : up(wanted, threads)) * kSlice;
     const int64_t row_blocks = parts(g_.m, rows);
     const int64_t strips = std::min(panels, parts(threads, row_blocks));

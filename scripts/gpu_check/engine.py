@@ -11,7 +11,7 @@ from setting import Failed
 
 # The longest first. Each runs on every device that is there; what is for a GPU alone skips itself.
 PROGRAMS = ["trainer", "op_reference", "run", "models", "decode", "search", "train", "updater", "step_graphs", "tensor",
-            "mixed_precision", "ops", "autograd"]
+            "mixed_precision", "attention", "ops", "autograd"]
 ON_GPU = re.compile("cuda|gpu", re.IGNORECASE)
 
 

@@ -45,7 +45,11 @@ class GradientWriter {
       : data_(data), kept_(accumulate ? ~Bits{0} : 0) {}
 
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real value) const {
+#if defined(__CUDA_ARCH__)
+    data_[i] = kept_ ? data_[i] + value : value;  // nothing is read in vain
+#else
     data_[i] = std::bit_cast<real>(std::bit_cast<Bits>(data_[i]) & kept_) + value;
+#endif
   }
   DRAGOMAN_HOST_DEVICE real* data() const { return data_; }
   DRAGOMAN_HOST_DEVICE bool accumulate() const { return kept_ != 0; }

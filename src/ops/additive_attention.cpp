@@ -73,22 +73,25 @@ struct AdditiveForward {
     const real *query = step.query + row * dim, *w = step.weight;
     real *a = step.alignment + row * longest, *context = q + dim;
     lane.each(dim, [=](int64_t c) { q[c] = raised(query[c]); });
-    for (int64_t j = 0; j < count; ++j) {
+    lane.sums(count, dim, a, [=, *this](int64_t j) {
       const T* k = step.key + step.key_row(begin + j) * dim;
-      const real sum = lane.sum(dim, [=](int64_t c) { return w[c] * share_of(q[c], k[c]); });
-      lane.once([=] { a[j] = -2 * sum; });
-    }
+      return [=](int64_t c) { return w[c] * share_of(q[c], k[c]); };
+    });
+    lane.each(count, [=](int64_t j) { a[j] *= -2; });
     const real most = lane.max(count, [=](int64_t j) { return a[j]; });
     lane.each(count, [=](int64_t j) { a[j] = exp_of(a[j] - most); });
     const real total = lane.sum(count, [=](int64_t j) { return a[j]; });
     lane.each(count, [=](int64_t j) { a[j] /= total; });
     lane.each(longest - count, [=](int64_t j) { a[count + j] = 0; });
     lane.each(value_dim, [=](int64_t c) { context[c] = 0; });
-    for (int64_t j = 0; j < count; ++j) {
-      const T* v = step.value + step.key_row(begin + j) * value_dim;
-      const real share = a[j];
-      lane.each(value_dim, [=](int64_t c) { context[c] += share * v[c]; });
-    }
+    lane.add_up(
+        value_dim, count,
+        [=, *this](int64_t j) {
+          const T* v = step.value + step.key_row(begin + j) * value_dim;
+          const real share = a[j];
+          return [=](int64_t c, real& sum) { sum += share * v[c]; };
+        },
+        context);
     Out* to = out + row * value_dim;
     lane.each(value_dim, [=](int64_t c) { to[c] = context[c]; });
   }
@@ -115,11 +118,10 @@ struct AdditiveBackward {
     const real* d = d_out + row * value_dim;
     real *q = queries + place * dim, *kept_d = d_outs + place * value_dim;
     real *kept_a = alignments + place * longest, *de = d_scores + place * longest;
-    for (int64_t j = 0; j < count; ++j) {
+    lane.sums(count, value_dim, de, [=, *this](int64_t j) {
       const T* v = step.value + (begin + j) * value_dim;
-      const real d_share = lane.sum(value_dim, [=](int64_t c) { return d[c] * v[c]; });
-      lane.once([=] { de[j] = d_share; });
-    }
+      return [=](int64_t c) { return d[c] * v[c]; };
+    });
     const real along = lane.sum(count, [=](int64_t j) { return a[j] * de[j]; });
     lane.each(count, [=](int64_t j) { de[j] = a[j] * (de[j] - along); });
     lane.each(value_dim, [=](int64_t c) { kept_d[c] = d[c]; });
@@ -128,14 +130,17 @@ struct AdditiveBackward {
       q[c] = raised(query[c]);
       dq[c] = 0;
     });
-    for (int64_t j = 0; j < count; ++j) {
-      const T* k = step.key + (begin + j) * dim;
-      const real factor = de[j];
-      lane.each(dim, [=](int64_t c) {
-        const real r = share_of(q[c], k[c]);
-        dq[c] += factor * (r - r * r);
-      });
-    }
+    lane.add_up(
+        dim, count,
+        [=, *this](int64_t j) {
+          const T* k = step.key + (begin + j) * dim;
+          const real factor = de[j];
+          return [=](int64_t c, real& sum) {
+            const real r = share_of(q[c], k[c]);
+            sum += factor * (r - r * r);
+          };
+        },
+        dq);
     if (!d_query) return;
     const GradientWriter write = d_query;
     lane.each(dim, [=, to = row * dim](int64_t c) { write(to + c, 4 * w[c] * dq[c]); });
@@ -184,15 +189,18 @@ struct AdditiveSentence {
     for (int64_t j = 0; j < keys; ++j) {
       const T* k = key + (first + j) * dim;
       lane.each(dim, [=](int64_t c) { dk[c] = 0; });
-      for (int64_t step = begin; step < begin + steps; ++step) {
-        const real* q = queries + step * dim;
-        const real factor = d_scores[step * longest_key + j];
-        lane.each(dim, [=](int64_t c) {
-          const real r = share_of(q[c], k[c]);
-          dw[c] -= 2 * factor * r;
-          dk[c] += factor * (r - r * r);
-        });
-      }
+      lane.add_up(
+          dim, steps,
+          [=, *this](int64_t step) {
+            const real* q = queries + (begin + step) * dim;
+            const real factor = d_scores[(begin + step) * longest_key + j];
+            return [=](int64_t c, real& d_weight_sum, real& d_key_sum) {
+              const real r = share_of(q[c], k[c]);
+              d_weight_sum -= 2 * factor * r;
+              d_key_sum += factor * (r - r * r);
+            };
+          },
+          dw, dk);
       if (!d_key) continue;
       const GradientWriter write = d_key;
       lane.each(dim, [=, to = (first + j) * dim](int64_t c) { write(to + c, 4 * w[c] * dk[c]); });

@@ -10,6 +10,9 @@
 #include "ops/attention_kernel.h"
 #include "ops/column_gradients.h"
 #include "ops/ops.h"
+#if defined(__CUDACC__)
+#include "ops/flash_attention_cuda.h"
+#endif
 
 namespace dragoman {
 namespace {
@@ -311,6 +314,18 @@ void check_attention(const Columns& query, const Columns& key, const Columns& va
         options.dropout);
 }
 
+// Whether a GPU's matrix units do it.
+template <class In>
+bool flashes([[maybe_unused]] const AttentionKernel<In>& kernel, [[maybe_unused]] const Tensor& y,
+             [[maybe_unused]] const real* weights) {
+#if defined(__CUDACC__)
+  if constexpr (std::is_same_v<In, Bf16>) {
+    return y.device().on_gpu() && y.dtype() == DType::kBf16 && !weights && flash::serves(kernel);
+  }
+#endif
+  return false;
+}
+
 // For queries, keys and values of the type In.
 template <class In>
 Variable attend(Tape& tape, const Columns& query, const Columns& key, const Columns& value,
@@ -337,13 +352,20 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
   const auto run = [=](const auto& kernel_of_kind, int64_t work_of_kind) {
     launch::tasks(device, tasks, kernel_of_kind.scratch(), work_of_kind, kernel_of_kind);
   };
+  const bool flash = flashes(kernel, y, weights);
   visit(y, [&]<class T>(T* out) {
+#if defined(__CUDACC__)
+    if constexpr (std::is_same_v<In, Bf16> && std::is_same_v<T, Bf16>) {
+      if (flash) return flash::forward(device, layout.groups(), n, {kernel, out, statistics});
+    }
+#endif
     if (step) {
       run(AttentionStep<In, T>{{kernel}, out, weights}, work);
     } else {
       run(AttentionForward<In, T>{{kernel}, out, statistics, weights}, work);
     }
   });
+  const Tensor result = flash ? y : Tensor();
   // The kernel holds addresses: what they belong to is kept with it.
   const auto backward = [=, kept = layout](Tensor& dy) {
     check(!step, "attention: no gradient goes through shared segments or lists of rows");
@@ -351,6 +373,17 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
     const ColumnGradients gradients({query, key, value}, {true, all_keys, all_keys});
     const Tensor d = convert(dy, dtype_of<In>());
     const auto go_back = [&]<class G>(G*) {
+#if defined(__CUDACC__)
+      if constexpr (std::is_same_v<In, Bf16>) {
+        if (flash) {
+          return flash::backward(
+              device, layout.groups(), n,
+              {kernel, result.template data<Bf16>(), d.template data<Bf16>(), statistics,
+               flash::Gradient(gradients.of<G>(0)), flash::Gradient(gradients.of<G>(1)),
+               flash::Gradient(gradients.of<G>(2))});
+        }
+      }
+#endif
       run(AttentionBackward<In, G>{{kernel},
                                    d.template data<In>(),
                                    statistics,
@@ -362,7 +395,7 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
     gradients.type() == DType::kBf16 ? go_back(static_cast<Bf16*>(nullptr))
                                      : go_back(static_cast<real*>(nullptr));
     // What the kernel and the statistics hold the addresses of is kept.
-    (void)layout, (void)most, (void)share;
+    (void)layout, (void)most, (void)share, (void)result;
   };
   return tape.record("attention", y, {query.matrix, key.matrix, value.matrix}, backward)
       .prefers(dtype_of<In>());

@@ -104,6 +104,20 @@ class Mask {
     });
   }
 
+  /// The factors of the columns c, c + 16, c + 32 and c + 48 of a row, c among the first 16 of a
+  /// block of random words.
+  DRAGOMAN_HOST_DEVICE void four(int64_t row, int64_t columns, int64_t c,
+                                 real (&factors)[4]) const {
+    if (!drops_) {
+      for (real& factor : factors) factor = 1;
+      return;
+    }
+    const int64_t block = row * ((columns + kRandomBlock - 1) / kRandomBlock) + c / kRandomBlock;
+    uint32_t words[4];
+    random_words(key_, static_cast<uint64_t>(block * (kRandomBlock / 4) + c % kRandomBlock), words);
+    for (int i = 0; i < 4; ++i) factors[i] = dropout_.factor(words[i]);
+  }
+
  private:
   Dropout dropout_;
   bool drops_ = false;

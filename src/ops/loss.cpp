@@ -10,6 +10,9 @@
 #include "ops/ops.h"
 #include "ops/products.h"
 #include "tensor/launch.h"
+#if defined(__CUDACC__)
+#include "ops/loss_cuda.h"
+#endif
 
 namespace dragoman {
 namespace {
@@ -112,9 +115,18 @@ CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight
     product(tape.tf32(), left.slice_rows(begin, end), false, right, true, logits, bias.value(),
             packed_right);
     const auto run = [&]<class T>(T* to) {
-      launch::rows(device, end - begin, classes,
-                   RowLoss<T>{logits.data(), targets.data<int32_t>() + begin, losses.data() + begin,
-                              chosen.data() + begin, to, classes, uniform, smoothing});
+      const RowLoss<T> loss{logits.data(),
+                            targets.data<int32_t>() + begin,
+                            losses.data() + begin,
+                            chosen.data() + begin,
+                            to,
+                            classes,
+                            uniform,
+                            smoothing};
+#if defined(__CUDACC__)
+      if (device.on_gpu() && loss_detail::gpu::row_losses(device, end - begin, loss)) return;
+#endif
+      launch::rows(device, end - begin, classes, loss);
     };
     differentiable ? visit(gradient.slice_rows(begin, end), run) : run(static_cast<real*>(nullptr));
   }

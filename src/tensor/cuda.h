@@ -42,4 +42,8 @@ struct Properties {
 cudaStream_t stream_of(int index);
 const Properties& properties_of(int index);
 
+/// kCounters counters in the GPU's memory, which are 0, for kernels that leave them so.
+inline constexpr size_t kCounters = size_t{1} << 16;
+unsigned* counters(int index);
+
 }  // namespace dragoman::cuda

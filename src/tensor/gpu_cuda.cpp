@@ -48,6 +48,7 @@ struct Gpu {
   std::array<Stage, 4> stages;  // taken in turn: four copies may be under way
   size_t next_stage = 0;
   std::vector<Stage> downloads;  // of kMostDownloaded bytes, that none uses
+  unsigned* counters = nullptr;
   cuda::Properties properties;
   cudaDeviceProp device;
 };
@@ -106,6 +107,10 @@ Gpu& gpu_of(int index) {
   check_call(cudaStreamCreateWithFlags(&gpu.stream, cudaStreamNonBlocking),
              "a stream cannot be made");
   for (Stage& stage : gpu.stages) stage = make_stage(kStaged);
+  constexpr size_t kBytes = cuda::kCounters * sizeof(unsigned);
+  check_call(cudaMalloc(reinterpret_cast<void**>(&gpu.counters), kBytes),
+             "memory cannot be allocated");
+  check_call(cudaMemsetAsync(gpu.counters, 0, kBytes, gpu.stream), "memory cannot be cleared");
   return gpu;
 }
 
@@ -145,6 +150,7 @@ void copy_staged(Gpu& gpu, void* destination, const void* source, size_t bytes) 
 
 cudaStream_t cuda::stream_of(int index) { return gpu_of(index).stream; }
 const cuda::Properties& cuda::properties_of(int index) { return gpu_of(index).properties; }
+unsigned* cuda::counters(int index) { return gpu_of(index).counters; }
 
 int gpu::count() { return found().count; }
 std::string gpu::why_none() { return found().why_none; }

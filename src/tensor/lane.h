@@ -67,6 +67,50 @@ class Lane {
 #endif
   }
 
+  /// to[j] = f(j)(0) + ... + f(j)(n - 1) for each j below `count`.
+  template <class F>
+  DRAGOMAN_HOST_DEVICE void sums(int64_t count, int64_t n, real* to, F f) const {
+#if defined(__CUDA_ARCH__)
+    wait();
+    for (int64_t j = threadIdx.x / kWarp; j < count; j += blockDim.x / kWarp) {
+      const auto of = f(j);
+      real total = 0;
+#pragma unroll 8
+      for (int64_t i = threadIdx.x % kWarp; i < n; i += kWarp) total += of(i);
+      total = combine_warp(total, Add{});
+      if (threadIdx.x % kWarp == 0) to[j] = total;
+    }
+    wait();
+#else
+    for (int64_t j = 0; j < count; ++j) {
+      const real total = sum(n, f(j));
+      once([=] { to[j] = total; });
+    }
+#endif
+  }
+
+  /// f(j)(i, to[0][i], ...), which adds to these numbers, for each i below n and j below `count`,
+  /// in the order of j.
+  template <class F, class... Numbers>
+  DRAGOMAN_HOST_DEVICE void add_up(int64_t n, int64_t count, F f, Numbers*... to) const {
+#if defined(__CUDA_ARCH__)
+    each(n, [=](int64_t i) {
+      // In registers.
+      add_up_in(
+          [=](auto&... sums) {
+#pragma unroll 4
+            for (int64_t j = 0; j < count; ++j) f(j)(i, sums...);
+            ((to[i] = sums), ...);
+          },
+          to[i]...);
+    });
+#else
+    for (int64_t j = 0; j < count; ++j) {
+      each(n, [=, of = f(j)](int64_t i) { of(i, to[i]...); });
+    }
+#endif
+  }
+
   /// The lowest number.
   DRAGOMAN_HOST_DEVICE static constexpr real lowest() { return -kLargest; }
 
@@ -236,6 +280,12 @@ class Lane {
 #if defined(__CUDACC__)
   static constexpr unsigned kWarp = 32;
 
+  // f with copies of the numbers, which it may change.
+  template <class F, class... Numbers>
+  __device__ static void add_up_in(F f, Numbers... numbers) {
+    f(numbers...);
+  }
+
   // A block of one warp's width may be several, a row each.
   __device__ static void wait() {
     if (blockDim.x == kWarp) {
@@ -247,9 +297,14 @@ class Lane {
 
   // The same number in all lanes: within a warp the exchange is symmetric.
   template <class F>
-  __device__ static real combine(real value, F f) {
+  __device__ static real combine_warp(real value, F f) {
     for (unsigned other = kWarp / 2; other > 0; other /= 2)
       value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, other));
+    return value;
+  }
+  template <class F>
+  __device__ static real combine(real value, F f) {
+    value = combine_warp(value, f);
     if (blockDim.x == kWarp) return value;
     __shared__ real parts[kWarp];
     __syncthreads();  // whoever still reads the parts of the reduction before

@@ -71,13 +71,28 @@ __global__ void tasks_kernel(int64_t count, int64_t scratch, real* memory, F f) 
 }
 
 // A block of kWarp columns and kRowThreads threads a column sums kRowBlock rows, into the results
-// or a row of partial sums for each.
+// or a row of partial sums for each. Of the blocks that share columns the one that comes last adds
+// their partial sums up, in the order of the rows.
 inline constexpr unsigned kRowThreads = 8;
+
+// The sum of what the threads of a column have; the first of them knows it.
+__device__ inline real sum_of_threads(real mine) {
+  __shared__ real sums[kRowThreads][kWarp];
+  __syncthreads();  // whoever still reads the sums before
+  sums[threadIdx.y][threadIdx.x] = mine;
+  __syncthreads();
+  for (unsigned other = 1; other < kRowThreads; ++other) mine += sums[other][threadIdx.x];
+  return mine;
+}
+
+template <class F>
+__device__ void give(int64_t c, real total, const ColumnSums<F>& column) {
+  column.out[c] = column.accumulate ? column.out[c] + total : total;
+}
 
 template <class F>
 __device__ void sum_columns(int64_t rows, int64_t columns, int64_t result, int64_t results,
                             real* partial, const ColumnSums<F>& column) {
-  __shared__ real sums[kRowThreads][kWarp];
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
   const int64_t begin = static_cast<int64_t>(blockIdx.y) * kRowBlock;
   const int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
@@ -86,42 +101,47 @@ __device__ void sum_columns(int64_t rows, int64_t columns, int64_t result, int64
     for (int64_t row = begin + threadIdx.y; row < end; row += kRowThreads)
       total += column.f(row, c);
   }
-  __syncthreads();  // whoever still reads the sums of the result before
-  sums[threadIdx.y][threadIdx.x] = total;
-  __syncthreads();
+  total = sum_of_threads(total);
   if (threadIdx.y != 0 || c >= columns) return;
-  for (unsigned other = 1; other < kRowThreads; ++other) total += sums[other][threadIdx.x];
   if (partial) {
     partial[(blockIdx.y * results + result) * columns + c] = total;
   } else {
-    column.out[c] = column.accumulate ? column.out[c] + total : total;
+    give(c, total, column);
   }
 }
 
+template <class F>
+__device__ void finish_columns(int64_t columns, int64_t result, int64_t results,
+                               const real* partial, const ColumnSums<F>& column) {
+  const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
+  real total = 0;
+  if (c < columns) {
+    for (int64_t block = threadIdx.y; block < gridDim.y; block += kRowThreads)
+      total += __ldcg(partial + (block * results + result) * columns + c);
+  }
+  total = sum_of_threads(total);
+  if (threadIdx.y == 0 && c < columns) give(c, total, column);
+}
+
+// `arrived` counts the blocks of each strip of columns, and is left at 0.
 template <class... F>
-__global__ void sum_rows_kernel(int64_t rows, int64_t columns, real* partial,
+__global__ void sum_rows_kernel(int64_t rows, int64_t columns, real* partial, unsigned* arrived,
                                 ColumnSums<F>... sums) {
   int64_t result = 0;
   (sum_columns(rows, columns, result++, sizeof...(F), partial, sums), ...);
-}
-
-// Adds up the partial sums.
-template <class F>
-__device__ void finish_columns(int64_t blocks, int64_t columns, int64_t result, int64_t results,
-                               const real* partial, const ColumnSums<F>& column) {
-  const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (c >= columns) return;
-  real total = column.accumulate ? column.out[c] : real{0};
-  for (int64_t block = 0; block < blocks; ++block)
-    total += partial[(block * results + result) * columns + c];
-  column.out[c] = total;
-}
-
-template <class... F>
-__global__ void finish_sums_kernel(int64_t blocks, int64_t columns, const real* partial,
-                                   ColumnSums<F>... sums) {
-  int64_t result = 0;
-  (finish_columns(blocks, columns, result++, sizeof...(F), partial, sums), ...);
+  if (!partial) return;
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0 && threadIdx.y == 0) {
+    last = atomicAdd(arrived + blockIdx.x, 1u) + 1 == gridDim.y;
+    if (last) arrived[blockIdx.x] = 0;
+  }
+  __syncthreads();
+  if (!last) return;
+  __threadfence();
+  result = 0;
+  (finish_columns(columns, result++, sizeof...(F), partial, sums), ...);
 }
 
 // A block a row. That of the first row with an index adds all rows with that index, in their order:
@@ -131,22 +151,39 @@ __global__ void scatter_kernel(int64_t rows, int64_t columns, const int32_t* ind
   const int64_t first = blockIdx.x;
   const int32_t id = index[first];
   if (id < 0) return;
-  bool seen = false;
-  for (int64_t row = threadIdx.x; row < first; row += blockDim.x) seen = seen || index[row] == id;
-  if (__syncthreads_or(seen)) return;
-  __shared__ int matches[kThreads];
-  for (int64_t begin = first; begin < rows; begin += blockDim.x) {
+  bool before = false, behind = false;
+#pragma unroll 4
+  for (int64_t row = threadIdx.x; row < rows; row += kThreads) {
+    const bool same = index[row] == id;
+    before = before || (same && row < first);
+    behind = behind || (same && row > first);
+  }
+  if (__syncthreads_or(before)) return;
+  if (!__syncthreads_or(behind)) {
+    for (int64_t c = threadIdx.x; c < columns; c += kThreads) to[id * columns + c] += f(first, c);
+    return;
+  }
+  // kThreads rows at a time: those with the index, in their order, and then their sum.
+  __shared__ int found[kThreads], found_by_warp[kThreads / kWarp];
+  const unsigned warp = threadIdx.x / kWarp;
+  for (int64_t begin = first; begin < rows; begin += kThreads) {
     const int64_t mine = begin + threadIdx.x;
-    const int match = mine < rows && index[mine] == id;
-    if (!__syncthreads_or(match)) continue;
-    matches[threadIdx.x] = match;
+    const bool same = mine < rows && index[mine] == id;
+    if (!__syncthreads_or(same)) continue;
+    const unsigned in_warp = __ballot_sync(0xFFFFFFFFu, same);
+    if (threadIdx.x % kWarp == 0) found_by_warp[warp] = __popc(in_warp);
     __syncthreads();
-    const int64_t count = rows - begin < blockDim.x ? rows - begin : blockDim.x;
-    for (int64_t c = threadIdx.x; c < columns; c += blockDim.x) {
+    int place = __popc(in_warp & ((1u << threadIdx.x % kWarp) - 1)), count = 0;
+    for (unsigned other = 0; other < kThreads / kWarp; ++other) {
+      if (other < warp) place += found_by_warp[other];
+      count += found_by_warp[other];
+    }
+    if (same) found[place] = static_cast<int>(threadIdx.x);
+    __syncthreads();
+    for (int64_t c = threadIdx.x; c < columns; c += kThreads) {
       real total = to[id * columns + c];
-      for (int64_t i = 0; i < count; ++i) {
-        if (matches[i]) total += f(begin + i, c);
-      }
+#pragma unroll 8
+      for (int i = 0; i < count; ++i) total += f(begin + found[i], c);
       to[id * columns + c] = total;
     }
     __syncthreads();
@@ -190,11 +227,15 @@ void rows(Device device, int64_t rows, int64_t columns, F f) {
 
 template <class F>
 void tasks(Device device, int64_t count, int64_t scratch, int64_t work, F f) {
-  // Work from which on a task keeps several warps busy.
-  constexpr int64_t kWorthBlock = 4096;
+  // Work from which on a task keeps several warps busy, and, where tasks are too few to keep the
+  // GPU busy, many.
+  constexpr int64_t kWorthBlock = 4096, kWorthLargeBlock = 32768;
   if (count == 0) return;
   const cudaStream_t stream = cuda::stream_of(device.index);
-  const unsigned threads = work / count < kWorthBlock ? detail::kWarp : 4 * detail::kWarp;
+  const bool few = count <= 4 * cuda::properties_of(device.index).multiprocessors;
+  const unsigned warps =
+      work / count < kWorthBlock ? 1 : (few && work / count >= kWorthLargeBlock ? 16 : 4);
+  const unsigned threads = warps * detail::kWarp;
   const unsigned blocks = std::min(static_cast<unsigned>(count), detail::most_blocks(device.index));
   const size_t bytes = static_cast<size_t>(scratch) * sizeof(real);
   if (bytes <= cuda::properties_of(device.index).shared_memory_per_block) {
@@ -215,15 +256,14 @@ void sum_rows(Device device, int64_t rows, int64_t columns, ColumnSums<F>... sum
   const unsigned blocks = std::max(1u, detail::blocks_for(rows, kRowBlock));
   const dim3 grid(detail::blocks_for(columns, detail::kWarp), blocks);
   const dim3 block(detail::kWarp, detail::kRowThreads);
+  check(grid.x <= cuda::kCounters, "{} columns are too many to be summed up", columns);
   if (blocks == 1) {
-    detail::sum_rows_kernel<<<grid, block, 0, stream>>>(rows, columns, nullptr, sums...);
+    detail::sum_rows_kernel<<<grid, block, 0, stream>>>(rows, columns, nullptr, nullptr, sums...);
   } else {
     const auto memory = Allocator::of(device).allocate(sizeof...(F) * blocks *
                                                        static_cast<size_t>(columns) * sizeof(real));
-    real* const partial = static_cast<real*>(memory->data());
-    detail::sum_rows_kernel<<<grid, block, 0, stream>>>(rows, columns, partial, sums...);
-    detail::finish_sums_kernel<<<detail::blocks_for(columns, detail::kThreads), detail::kThreads, 0,
-                                 stream>>>(blocks, columns, partial, sums...);
+    detail::sum_rows_kernel<<<grid, block, 0, stream>>>(
+        rows, columns, static_cast<real*>(memory->data()), cuda::counters(device.index), sums...);
   }
   detail::check_launch();
 }

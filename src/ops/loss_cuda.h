@@ -1,0 +1,123 @@
+// The loss of a row of logits on a GPU: a block a row, whose logits are read once and stay in
+// registers.
+#pragma once
+
+#include <cmath>
+#include <type_traits>
+
+#include "core/math.h"
+#include "tensor/cuda.h"
+
+namespace dragoman::loss_detail::gpu {
+
+inline constexpr int kThreads = 512, kWarps = kThreads / 32;
+inline constexpr int kTogether = 4;  // numbers that a thread reads at once
+
+struct Sum {
+  __device__ float operator()(float a, float b) const { return a + b; }
+};
+struct Larger {
+  __device__ float operator()(float a, float b) const { return b > a ? b : a; }
+};
+
+// f over the numbers of all threads, for all of them.
+template <class F>
+__device__ float combine(float value, F f) {
+  __shared__ float parts[kWarps];
+  for (int other = 16; other > 0; other /= 2)
+    value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, other));
+  __syncthreads();  // whoever still reads the parts before
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
+  __syncthreads();
+  value = parts[0];
+  for (int warp = 1; warp < kWarps; ++warp) value = f(value, parts[warp]);
+  return value;
+}
+
+// As F, which is RowLoss of loss.cpp, for rows of up to kThreads * kHeld classes.
+template <int kHeld, class F>
+__global__ void __launch_bounds__(kThreads) row_loss_kernel(const __grid_constant__ F f) {
+  using T = std::remove_pointer_t<decltype(f.gradient)>;
+  const int64_t row = blockIdx.x;
+  const int classes = static_cast<int>(f.classes), target = f.targets[row];
+  const float* const from = f.logits + row * classes;
+  T* const to = f.gradient ? f.gradient + row * classes : nullptr;
+  const auto each_part = [&](auto use) {
+#pragma unroll
+    for (int part = 0; part < kHeld / kTogether; ++part) {
+      const int c = (part * kThreads + static_cast<int>(threadIdx.x)) * kTogether;
+      if (c < classes) use(part * kTogether, c);
+    }
+  };
+  const auto give = [&](int c, float a, float b, float d, float e) {
+    if constexpr (std::is_same_v<T, Bf16>) {
+      const Bf16 four[] = {a, b, d, e};
+      *reinterpret_cast<uint2*>(to + c) = *reinterpret_cast<const uint2*>(four);
+    } else {
+      *reinterpret_cast<float4*>(to + c) = make_float4(a, b, d, e);
+    }
+  };
+  if (target < 0) {
+    if (threadIdx.x == 0) f.losses[row] = f.log_probabilities[row] = 0;
+    if (to) each_part([&](int, int c) { give(c, 0, 0, 0, 0); });
+    return;
+  }
+  float v[kHeld];
+  float most = -3.4028234663852886e38f, total = 0;
+  each_part([&](int at, int c) {
+    const float4 four = *reinterpret_cast<const float4*>(from + c);
+    v[at] = four.x, v[at + 1] = four.y, v[at + 2] = four.z, v[at + 3] = four.w;
+  });
+  each_part([&](int at, int) {
+    for (int i = 0; i < kTogether; ++i) {
+      most = v[at + i] > most ? v[at + i] : most;
+      total += v[at + i];
+    }
+  });
+  const float at_target = from[target];
+  most = combine(most, Larger{});
+  total = combine(total, Sum{});
+  float sum = 0;
+  each_part([&](int at, int) {
+    for (int i = 0; i < kTogether; ++i) {
+      v[at + i] = exp_of(v[at + i] - most);
+      sum += v[at + i];
+    }
+  });
+  sum = combine(sum, Sum{});
+  const float log_total = most + std::log(sum), chosen = at_target - log_total;
+  if (threadIdx.x == 0) {
+    f.log_probabilities[row] = chosen;
+    f.losses[row] =
+        -(1 - f.smoothing) * chosen + f.uniform * (static_cast<float>(classes) * log_total - total);
+  }
+  if (!to) return;
+  const float share = 1 / sum, spread = f.uniform, hit = 1 - f.smoothing;
+  each_part([&](int at, int c) {
+    float four[kTogether];
+    for (int i = 0; i < kTogether; ++i) {
+      four[i] = v[at + i] * share - spread - (c + i == target ? hit : 0);
+    }
+    give(c, four[0], four[1], four[2], four[3]);
+  });
+}
+
+/// Launches F for each row, unless its rows are too long or do not lie as threads read them; says
+/// whether it did.
+template <class F>
+bool row_losses(Device device, int64_t rows, const F& f) {
+  const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
+  if (f.classes % kTogether != 0 || !aligned(f.logits) || !aligned(f.gradient)) return false;
+  const cudaStream_t stream = cuda::stream_of(device.index);
+  const auto launch = [&]<int kHeld>(std::integral_constant<int, kHeld>) {
+    row_loss_kernel<kHeld><<<static_cast<unsigned>(rows), kThreads, 0, stream>>>(f);
+    cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
+    return true;
+  };
+  if (f.classes <= 8 * kThreads) return launch(std::integral_constant<int, 8>{});
+  if (f.classes <= 16 * kThreads) return launch(std::integral_constant<int, 16>{});
+  if (f.classes <= 64 * kThreads) return launch(std::integral_constant<int, 64>{});
+  return false;
+}
+
+}  // namespace dragoman::loss_detail::gpu

@@ -1,0 +1,128 @@
+// Attention of bf16 on every device, whose kernels differ, beside that of floats on the CPU.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "ops/ops.h"
+#include "random_numbers.h"
+
+namespace dragoman {
+namespace {
+
+struct Attending {
+  const char* name;
+  std::vector<int32_t> queries, keys;  // lengths
+  int64_t heads, head_dim;
+  bool causal;
+  real dropout;
+};
+
+std::vector<Attending> shapes() {
+  const std::vector<int32_t> few{5, 1, 16, 31, 32, 7}, others{9, 40, 3, 16, 64, 1};
+  const std::vector<int32_t> many{33, 64, 65, 130, 200}, more{70, 1, 128, 129, 64};
+  return {
+      {"short_sentences", few, few, 4, 64, false, 0},
+      {"short_sentences_causal", few, few, 4, 64, true, 0},
+      {"short_sentences_dropout", few, others, 2, 64, false, 0.3f},
+      {"long_sentences", many, many, 2, 64, false, 0},
+      {"long_sentences_causal", many, many, 2, 64, true, 0},
+      {"long_sentences_causal_dropout", many, many, 2, 64, true, 0.1f},
+      {"long_sentences_dropout", many, more, 2, 64, false, 0.1f},
+      {"memory", many, more, 3, 32, false, 0},
+      {"memory_shorter", few, others, 3, 32, false, 0},
+      {"narrow_heads", many, more, 3, 8, false, 0.1f},
+      {"odd_heads", many, many, 2, 40, true, 0.1f},
+      {"wide_heads", many, more, 2, 128, false, 0.1f},
+      {"wide_heads_causal", many, many, 1, 128, true, 0},
+      {"wide_heads_short", few, few, 2, 96, true, 0.2f},
+      {"wider_heads", few, others, 1, 136, false, 0},
+      {"uneven_heads", few, others, 3, 7, false, 0.1f},
+      {"no_queries", {3, 0, 4}, {5, 6, 2}, 2, 16, false, 0},
+      {"no_keys", {3, 2, 4}, {5, 0, 2}, 2, 16, false, 0},
+  };
+}
+
+Tensor offsets_of(const std::vector<int32_t>& lengths, Device device) {
+  std::vector<int32_t> offsets{0};
+  for (const int32_t length : lengths) offsets.push_back(offsets.back() + length);
+  return Tensor::from(offsets, {std::ssize(offsets)}, device);
+}
+
+// Numbers that bf16 holds exactly.
+Tensor exact_numbers(const Shape& shape, uint64_t seed, Device device) {
+  std::vector<float> numbers = random_numbers(shape.size(), seed);
+  for (float& number : numbers) number = Bf16(number);
+  return Tensor::from(std::vector<real>(numbers.begin(), numbers.end()), shape, device);
+}
+
+Tensor identity(int64_t size, Device device) {
+  std::vector<real> numbers(static_cast<size_t>(size * size));
+  for (int64_t i = 0; i < size; ++i) numbers[static_cast<size_t>(i * size + i)] = 1;
+  return Tensor::from(numbers, {size, size}, device);
+}
+
+// The result, and the gradients of queries and of keys and values, which stand in one matrix.
+std::vector<std::vector<real>> run(const Attending& s, DType type, Device device) {
+  const int64_t n = std::accumulate(s.queries.begin(), s.queries.end(), int64_t{0});
+  const int64_t m = std::accumulate(s.keys.begin(), s.keys.end(), int64_t{0});
+  const int64_t width = s.heads * s.head_dim;
+  const AttentionLayout layout{.query_offsets = offsets_of(s.queries, device),
+                               .key_offsets = offsets_of(s.keys, device),
+                               .longest_key = *std::max_element(s.keys.begin(), s.keys.end())};
+  Tape tape;
+  tape.set_training(7, 3);
+  tape.set_products(type);
+  const Variable x = Variable::leaf(exact_numbers({n, width}, 1, device)),
+                 y = Variable::leaf(exact_numbers({m, 2 * width}, 2, device));
+  const Variable query = linear(tape, x, Variable(identity(width, device)), {}, type);
+  const Variable memory = linear(tape, y, Variable(identity(2 * width, device)), {}, type);
+  const Variable result = attention(tape, query, {memory, 0, width}, {memory, width, width}, layout,
+                                    {.heads = s.heads,
+                                     .scale = 1 / std::sqrt(static_cast<real>(s.head_dim)),
+                                     .causal = s.causal,
+                                     .dropout = s.dropout,
+                                     .type = type});
+  const Variable out = linear(tape, result, Variable(identity(width, device)));
+  tape.backward(sum(tape, multiply(tape, out, Variable(exact_numbers({n, width}, 3, device)))));
+  return {out.value().to_host(), x.sink()->gradient.to_host(), y.sink()->gradient.to_host()};
+}
+
+double distance(const std::vector<real>& a, const std::vector<real>& b) {
+  double square = 0, size = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    square += (a[i] - b[i]) * (a[i] - b[i]);
+    size += b[i] * b[i];
+  }
+  return std::sqrt(square / size);
+}
+
+class AttentionTest : public testing::TestWithParam<std::tuple<Device, size_t>> {};
+std::string name_of(const testing::TestParamInfo<std::tuple<Device, size_t>>& test) {
+  return (std::get<0>(test.param).on_gpu() ? "gpu_" : "cpu_") +
+         std::string(shapes()[std::get<1>(test.param)].name);
+}
+INSTANTIATE_TEST_SUITE_P(, AttentionTest,
+                         testing::Combine(testing::ValuesIn(all_devices()),
+                                          testing::Range(size_t{0}, shapes().size())),
+                         name_of);
+
+TEST_P(AttentionTest, OfBf16IsThatOfFloatsButForRounding) {
+  const auto [device, number] = GetParam();
+  const Attending shape = shapes()[number];
+  const auto exact = run(shape, DType::kReal, Device{});
+  const auto low = run(shape, DType::kBf16, device);
+  const char* const names[] = {"result", "gradient of queries", "gradient of keys and values"};
+  for (size_t i = 0; i < exact.size(); ++i) {
+    EXPECT_LT(distance(low[i], exact[i]), 0x1p-7) << names[i];
+  }
+}
+
+TEST_P(AttentionTest, IsTheSameAtEveryRun) {
+  const auto [device, number] = GetParam();
+  EXPECT_EQ(run(shapes()[number], DType::kBf16, device),
+            run(shapes()[number], DType::kBf16, device));
+}
+
+}  // namespace
+}  // namespace dragoman

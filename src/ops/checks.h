@@ -44,6 +44,8 @@ class Dropout {
   DRAGOMAN_HOST_DEVICE real factor(uint32_t word) const {
     return word >= threshold_ ? kept_ : real{0};
   }
+  /// That of the elements that are kept.
+  DRAGOMAN_HOST_DEVICE real kept() const { return kept_; }
 
  private:
   uint32_t threshold_;
@@ -64,6 +66,11 @@ template <class F>
 struct KeepEach {
   F f;
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { f(i, real{1}); }
+  DRAGOMAN_HOST_DEVICE auto load(int64_t i) const requires requires { f.load(i); }
+  { return f.load(i); }
+  DRAGOMAN_HOST_DEVICE void store(int64_t i, const auto& loaded) const {
+    f.store(i, loaded, real{1});
+  }
 };
 
 /// The dropout of one pass over a tensor: the factor of each element, which is 1 where nothing is
@@ -79,7 +86,7 @@ class Mask {
   }
 
   /// False where every factor is 1.
-  bool drops() const { return drops_; }
+  DRAGOMAN_HOST_DEVICE bool drops() const { return drops_; }
 
   /// f(i, factor) for i in [0, n), in any order.
   template <class F>
@@ -104,19 +111,18 @@ class Mask {
     });
   }
 
-  /// The factors of the columns c, c + 16, c + 32 and c + 48 of a row, c among the first 16 of a
-  /// block of random words.
-  DRAGOMAN_HOST_DEVICE void four(int64_t row, int64_t columns, int64_t c,
-                                 real (&factors)[4]) const {
-    if (!drops_) {
-      for (real& factor : factors) factor = 1;
-      return;
-    }
+  /// Which of the columns c, c + 16, c + 32 and c + 48 of a row are kept, a bit each, for c among
+  /// the first 16 of a block of random words.
+  DRAGOMAN_HOST_DEVICE unsigned kept_of(int64_t row, int64_t columns, int64_t c) const {
     const int64_t block = row * ((columns + kRandomBlock - 1) / kRandomBlock) + c / kRandomBlock;
     uint32_t words[4];
     random_words(key_, static_cast<uint64_t>(block * (kRandomBlock / 4) + c % kRandomBlock), words);
-    for (int i = 0; i < 4; ++i) factors[i] = dropout_.factor(words[i]);
+    unsigned kept = 0;
+    for (unsigned i = 0; i < 4; ++i) kept |= (dropout_.factor(words[i]) != 0 ? 1u : 0u) << i;
+    return kept;
   }
+  /// The factor of what is kept.
+  DRAGOMAN_HOST_DEVICE real kept_factor() const { return drops_ ? dropout_.kept() : real{1}; }
 
  private:
   Dropout dropout_;

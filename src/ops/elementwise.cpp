@@ -14,18 +14,26 @@ template <class F, class In, class T>
 struct UnaryForward {
   const In* in;
   T* out;
-  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real factor) const {
-    out[i] = factor * F::f(in[i]);
+  DRAGOMAN_HOST_DEVICE In load(int64_t i) const { return in[i]; }
+  DRAGOMAN_HOST_DEVICE void store(int64_t i, real x, real factor) const {
+    out[i] = factor * F::f(x);
   }
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real factor) const { store(i, load(i), factor); }
 };
 template <class F, class Kept, class T, class W>
 struct UnaryBackward {
   const Kept* kept;
   const T* d;
   W dx;
-  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real factor) const {
-    dx(i, d[i] * factor * F::df(kept[i]));
+  struct Loaded {
+    T d;
+    Kept kept;
+  };
+  DRAGOMAN_HOST_DEVICE Loaded load(int64_t i) const { return {d[i], kept[i]}; }
+  DRAGOMAN_HOST_DEVICE void store(int64_t i, const Loaded& loaded, real factor) const {
+    dx(i, loaded.d * factor * F::df(loaded.kept));
   }
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real factor) const { store(i, load(i), factor); }
 };
 
 template <class F>

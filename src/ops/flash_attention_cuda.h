@@ -47,8 +47,8 @@ struct Sizes {
   static constexpr int kDim = kDimensions;
   static constexpr int kWarps = kNumberOfWarps;
   static constexpr int kRows = kTile * kWarps;
-  // Of the other side, in one tile. What backward holds for wide heads fills the registers.
-  static constexpr int kColumns = 64, kColumnsBackward = kDim > 64 ? 32 : 64;
+  // Of the other side, in one tile. Backward holds more of each in registers.
+  static constexpr int kColumns = 64, kColumnsBackward = 32;
   static constexpr int kStride = kDim + 8;  // of a row in shared memory: apart by 4 banks
   static constexpr int kThreads = 32 * kWarps;
 };
@@ -386,38 +386,44 @@ struct QueryNumbers {
   float most, share, along;
 };
 
-// Those of kRows queries from `query` on, whose d_out is a tile in shared memory.
+// Begins to find those of kRows queries from `query` on: copies their results into a tile.
 template <class S, int kRows>
-__device__ void find_numbers(QueryNumbers* to, const Backward& f, const Task& t, int query,
-                             const Bf16* d_out) {
-  const int quarter = lane() % 4, dim = static_cast<int>(f.kernel.head_dim);
+__device__ void load_numbers(QueryNumbers* to, Bf16* out, const Backward& f, const Task& t,
+                             int query) {
+  const int dim = static_cast<int>(f.kernel.head_dim);
+  const attention_detail::Block<Bf16> results{f.out, f.kernel.heads * dim};
+  load<S, kRows>(out, row_at(results, t.query_begin + query, t, dim), results.stride,
+                 t.queries - query, dim);
+  for (int row = static_cast<int>(threadIdx.x); row < kRows; row += S::kThreads) {
+    const int64_t at = f.statistics.at(t.head, t.query_begin + query + row);
+    const bool there = query + row < t.queries;
+    to[row].most = there ? f.statistics.most[at] * kLog2e : 0;
+    to[row].share = there ? f.statistics.share[at] : 0;
+  }
+}
+
+// The rest of them, from the tiles of results and of their gradients.
+template <class S, int kRows>
+__device__ void finish_numbers(QueryNumbers* to, const Bf16* out, const Bf16* d_out) {
   for (int row = static_cast<int>(threadIdx.x) / 4; row < kRows; row += S::kThreads / 4) {
-    const int i = query + row;
-    const int64_t number = t.query_begin + i;
     float along = 0;
-    if (i < t.queries) {
-      const Bf16* const out = f.out + (number * f.kernel.heads + t.head) * dim;
-      for (int c = quarter * 8; c < dim; c += 32) {
-        const uint4 words = *reinterpret_cast<const uint4*>(out + c);
-        const uint4 d_words = *reinterpret_cast<const uint4*>(d_out + row * S::kStride + c);
-        const auto add = [&](uint32_t x, uint32_t y) {
-          along += __uint_as_float(x << 16) * __uint_as_float(y << 16) +
-                   __uint_as_float(x & 0xFFFF0000u) * __uint_as_float(y & 0xFFFF0000u);
-        };
-        add(words.x, d_words.x);
-        add(words.y, d_words.y);
-        add(words.z, d_words.z);
-        add(words.w, d_words.w);
-      }
+#pragma unroll
+    for (int c = lane() % 4 * 8; c < S::kDim; c += 32) {
+      const uint4 words = *reinterpret_cast<const uint4*>(out + row * S::kStride + c);
+      const uint4 d_words = *reinterpret_cast<const uint4*>(d_out + row * S::kStride + c);
+      const auto add = [&](uint32_t x, uint32_t y) {
+        along += __uint_as_float(x << 16) * __uint_as_float(y << 16) +
+                 __uint_as_float(x & 0xFFFF0000u) * __uint_as_float(y & 0xFFFF0000u);
+      };
+      add(words.x, d_words.x);
+      add(words.y, d_words.y);
+      add(words.z, d_words.z);
+      add(words.w, d_words.w);
     }
     along = sum_of_row(along);
-    if (quarter == 0) {
-      const int64_t at = f.statistics.at(t.head, number);
-      to[row] = i < t.queries
-                    ? QueryNumbers{f.statistics.most[at] * kLog2e, f.statistics.share[at], along}
-                    : QueryNumbers{0, 0, 0};
-    }
+    if (lane() % 4 == 0) to[row].along = along;
   }
+  __syncthreads();
 }
 
 // Writes the gradients of a warp's rows, which are `rows` from the row `row` of the matrix on.
@@ -448,6 +454,7 @@ __device__ void go_back(const Backward& f, const Task& t, int begin, Bf16* memor
   Bf16* const rows1 = rows0 + S::kRows * S::kStride;
   Bf16* const columns0 = rows1 + S::kRows * S::kStride;
   Bf16* const columns1 = columns0 + kColumns * S::kStride;
+  Bf16* const results = columns1 + kColumns * S::kStride;  // of the queries
   const attention_detail::Block<Bf16> d_out{f.d_out, kernel.heads * dim};
   const auto load_queries = [&]<int kCount>(std::integral_constant<int, kCount>, int query,
                                             Bf16* to0, Bf16* to1) {
@@ -471,6 +478,7 @@ __device__ void go_back(const Backward& f, const Task& t, int begin, Bf16* memor
     load_keys(as_rows, begin, rows0, rows1);
   } else {
     load_queries(as_rows, begin, rows0, rows1);
+    load_numbers<S, kQueries>(numbers, results, f, t, begin);
   }
   const int all_rows = kOfKeys ? t.keys : t.queries;
   const int columns =
@@ -486,16 +494,13 @@ __device__ void go_back(const Backward& f, const Task& t, int begin, Bf16* memor
     if (column > first_column) __syncthreads();  // whoever still reads the tiles before
     if constexpr (kOfKeys) {
       load_queries(as_columns, column, columns0, columns1);
+      load_numbers<S, kQueries>(numbers, results, f, t, column);
       finish_loads();
-      find_numbers<S, kQueries>(numbers, f, t, column, columns1);
-      __syncthreads();
+      finish_numbers<S, kQueries>(numbers, results, columns1);
     } else {
       load_keys(as_columns, column, columns0, columns1);
       finish_loads();
-      if (column == first_column) {
-        find_numbers<S, kQueries>(numbers, f, t, begin, rows1);
-        __syncthreads();
-      }
+      if (column == first_column) finish_numbers<S, kQueries>(numbers, results, rows1);
     }
     if (first >= all_rows) continue;
     const int count = columns - column;
@@ -535,7 +540,8 @@ __device__ void go_back(const Backward& f, const Task& t, int begin, Bf16* memor
 }
 
 template <class S, bool kDrops>
-__global__ void __launch_bounds__(S::kThreads) backward_kernel(const __grid_constant__ Backward f) {
+__global__ void __launch_bounds__(S::kThreads, S::kDim > 64 || kDrops ? 1 : 512 / S::kThreads)
+    backward_kernel(const __grid_constant__ Backward f) {
   extern __shared__ __align__(16) unsigned char memory[];
   Bf16* const tiles = reinterpret_cast<Bf16*>(memory);
   const Task t(f.kernel, blockIdx.x);
@@ -611,8 +617,9 @@ inline void forward(Device device, int64_t groups, int64_t queries, const Forwar
 inline void backward(Device device, int64_t groups, int64_t queries, const Backward& f) {
   if (groups == 0) return;
   with_sizes(f.kernel, queries / groups, [&]<class S, bool kDrops>(S, std::bool_constant<kDrops>) {
+    const int queries_of_tile = std::max(S::kRows, S::kColumnsBackward);
     launch<S>(backward_kernel<S, kDrops>, f, device, groups, 2,
-              2 * (S::kRows + S::kColumnsBackward));
+              2 * (S::kRows + S::kColumnsBackward) + queries_of_tile);
   });
 }
 

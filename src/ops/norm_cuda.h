@@ -6,23 +6,61 @@
 
 namespace dragoman::norm_detail::gpu {
 
-inline constexpr unsigned kWarp = 32, kRowsOfBlock = 8;
+inline constexpr unsigned kWarp = 32, kRowsOfBlock = 4;
 
-// What a lane has of a row: of each 128 columns four, those of one counter of a mask (core/rng.h).
+// What a lane has of a row: of each 128 columns four side by side.
+constexpr int kPart = 128;
 template <int kParts>
 using Held = float[kParts][4];
 
-// f(part, i, column) for the lane's columns.
+__device__ inline void read(float (&to)[4], const float* from) {
+  const float4 four = *reinterpret_cast<const float4*>(from);
+  to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
+}
+__device__ inline void read(float (&to)[4], const Bf16* from) {
+  const uint2 four = *reinterpret_cast<const uint2*>(from);
+  to[0] = __uint_as_float(four.x << 16), to[1] = __uint_as_float(four.x & 0xFFFF0000u);
+  to[2] = __uint_as_float(four.y << 16), to[3] = __uint_as_float(four.y & 0xFFFF0000u);
+}
+__device__ inline void write(float* to, const float (&from)[4]) {
+  *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
+}
+__device__ inline void write(Bf16* to, const float (&from)[4]) {
+  const Bf16 four[] = {from[0], from[1], from[2], from[3]};
+  *reinterpret_cast<uint2*>(to) = *reinterpret_cast<const uint2*>(four);
+}
+__device__ inline void write(const GradientWriter& to, int64_t at, const float (&from)[4]) {
+  float four[4] = {from[0], from[1], from[2], from[3]};
+  if (to.accumulate()) {
+    float old[4];
+    read(old, to.data() + at);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) four[i] += old[i];
+  }
+  write(to.data() + at, four);
+}
+__device__ inline void write(const Bf16Writer& to, int64_t at, const float (&from)[4]) {
+  write(to.data + at, from);
+}
+__device__ inline void write(const Nowhere&, int64_t, const float (&)[4]) {}
+
+// f(part, column) for the first of the lane's columns in each part.
 template <int kParts, class F>
-__device__ void each_held(int64_t columns, F f) {
-  const int first = static_cast<int>(threadIdx.x) / 16 * kRandomBlock + threadIdx.x % 16;
+__device__ void each_part(int64_t columns, F f) {
 #pragma unroll
   for (int part = 0; part < kParts; ++part) {
-    const int column = part * 2 * kRandomBlock + first;
-    if (column >= columns) continue;  // with the other three: rows are whole blocks
-#pragma unroll
-    for (int i = 0; i < 4; ++i) f(part, i, column + 16 * i);
+    const int column = part * kPart + static_cast<int>(threadIdx.x) * 4;
+    if (column < columns) f(part, column);
   }
+}
+
+// f(part, i, column) for each of them.
+template <int kParts, class F>
+__device__ void each_held(int64_t columns, F f) {
+  each_part<kParts>(columns, [&](int part, int column) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) f(part, i, column + i);
+  });
 }
 
 template <int kParts, class F>
@@ -35,34 +73,45 @@ __device__ float sum_of_held(int64_t columns, F f) {
   return total;
 }
 
-// The factors of a row's mask.
+// The factors of a row's mask. The random words of a block of 64 columns come four at a time, for
+// columns that lie 16 apart: each lane makes those of one column and of its likes, and asks others
+// for those of its own.
 template <int kParts>
 __device__ void find_factors(Held<kParts>& to, const Mask& mask, int64_t row, int64_t columns) {
-  const int first = static_cast<int>(threadIdx.x) / 16 * kRandomBlock + threadIdx.x % 16;
+  const float kept = mask.kept_factor();
+  const int half = static_cast<int>(threadIdx.x) / 16, place = static_cast<int>(threadIdx.x) % 16;
 #pragma unroll
   for (int part = 0; part < kParts; ++part) {
-    const int column = part * 2 * kRandomBlock + first;
-    if (column < columns) mask.four(row, columns, column, to[part]);
+    unsigned bits = ~0u;
+    const int column = part * kPart + half * kRandomBlock + place;
+    if (mask.drops() && column < columns) bits = mask.kept_of(row, columns, column);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const unsigned theirs =
+          __shfl_sync(0xFFFFFFFFu, bits, static_cast<unsigned>(half * 16 + place % 4 * 4 + i));
+      to[part][i] = theirs >> (place / 4) & 1u ? kept : 0;
+    }
   }
 }
 
 template <int kParts>
 __device__ void take(const AsItIs&, const float* in, int64_t begin, int64_t columns, int64_t,
                      Held<kParts>& v) {
-  each_held<kParts>(columns, [&](int part, int i, int c) { v[part][i] = in[begin + c]; });
+  each_part<kParts>(columns, [&](int part, int c) { read(v[part], in + begin + c); });
 }
 template <int kParts, class In>
 __device__ void take(const AddRow<In>& f, const float*, int64_t begin, int64_t columns, int64_t row,
                      Held<kParts>& v) {
   Held<kParts> added, factors;
-  each_held<kParts>(columns, [&](int part, int i, int c) {
-    v[part][i] = f.x[begin + c];
-    added[part][i] = f.added[begin + c];
+  each_part<kParts>(columns, [&](int part, int c) {
+    read(v[part], f.x + begin + c);
+    read(added[part], f.added + begin + c);
   });
   find_factors<kParts>(factors, f.mask, row, columns);
-  each_held<kParts>(columns, [&](int part, int i, int c) {
-    v[part][i] += factors[part][i] * added[part][i];
-    f.sum[begin + c] = v[part][i];
+  each_part<kParts>(columns, [&](int part, int c) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) v[part][i] += factors[part][i] * added[part][i];
+    write(f.sum + begin + c, v[part]);
   });
 }
 
@@ -80,12 +129,15 @@ __device__ void run(const NormaliseRow<T, Before>& f, int64_t row) {
                          });
   const float inverse = 1 / std::sqrt(variance + f.epsilon);
   if (threadIdx.x == 0) {
-    f.statistics[2 * row] = mean;
-    f.statistics[2 * row + 1] = inverse;
+    *reinterpret_cast<float2*>(f.statistics + 2 * row) = make_float2(mean, inverse);
   }
-  each_held<kParts>(columns, [&](int part, int i, int c) {
-    const float normed = (v[part][i] - mean) * inverse * f.gain[c];
-    f.out[begin + c] = f.bias ? normed + f.bias[c] : normed;
+  each_part<kParts>(columns, [&](int part, int c) {
+    float gain[4], bias[4] = {0, 0, 0, 0};
+    read(gain, f.gain + c);
+    if (f.bias) read(bias, f.bias + c);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) v[part][i] = (v[part][i] - mean) * inverse * gain[i] + bias[i];
+    write(f.out + begin + c, v[part]);
   });
 }
 
@@ -93,11 +145,19 @@ template <int kParts, class D>
 __device__ void find_gradient(Held<kParts>& to, const RowGradient<D>& f, int64_t row) {
   const int64_t columns = f.columns, begin = row * columns;
   const float share = 1 / static_cast<float>(columns);
-  const float mean = f.statistics[2 * row], inverse = f.statistics[2 * row + 1];
+  const float2 statistics = *reinterpret_cast<const float2*>(f.statistics + 2 * row);
+  const float mean = statistics.x, inverse = statistics.y;
   Held<kParts> v;
-  each_held<kParts>(columns, [&](int part, int i, int c) {
-    v[part][i] = f.x[begin + c] - mean;
-    to[part][i] = f.d_normed[begin + c] * f.gain[c];
+  each_part<kParts>(columns, [&](int part, int c) {
+    float gain[4];
+    read(v[part], f.x + begin + c);
+    read(to[part], f.d_normed + begin + c);
+    read(gain, f.gain + c);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      v[part][i] -= mean;
+      to[part][i] *= gain[i];
+    }
   });
   const float total =
       f.centred ? share * sum_of_held<kParts>(columns, [&](int part, int i) { return to[part][i]; })
@@ -115,8 +175,7 @@ __device__ void run(const WriteRowGradient<D>& f, int64_t row) {
   const int64_t columns = f.gradient.columns;
   Held<kParts> made;
   find_gradient<kParts>(made, f.gradient, row);
-  each_held<kParts>(columns,
-                    [&](int part, int i, int c) { f.to(row * columns + c, made[part][i]); });
+  each_part<kParts>(columns, [&](int part, int c) { write(f.to, row * columns + c, made[part]); });
 }
 
 template <int kParts, class D, class W>
@@ -124,16 +183,21 @@ __device__ void run(const SumGradient<D, W>& f, int64_t row) {
   const int64_t columns = f.from_norm.columns, begin = row * columns;
   const bool keeps = f.to.accumulate() || !f.from_norm.d_normed;
   Held<kParts> others, made, factors;
-  each_held<kParts>(columns, [&](int part, int i, int c) {
-    others[part][i] = keeps ? f.to.data()[begin + c] : 0;
-    made[part][i] = 0;
+  each_part<kParts>(columns, [&](int part, int c) {
+    if (keeps) read(others[part], f.to.data() + begin + c);
   });
   if (f.from_norm.d_normed) find_gradient<kParts>(made, f.from_norm, row);
   find_factors<kParts>(factors, f.mask, row, columns);
-  each_held<kParts>(columns, [&](int part, int i, int c) {
-    const float total = others[part][i] + made[part][i];
-    f.to.data()[begin + c] = total;
-    f.write(begin + c, factors[part][i] * total);
+  each_part<kParts>(columns, [&](int part, int c) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float from_norm = f.from_norm.d_normed ? made[part][i] : 0;
+      made[part][i] = keeps ? others[part][i] + from_norm : from_norm;
+    }
+    write(f.to.data() + begin + c, made[part]);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) made[part][i] *= factors[part][i];
+    write(f.write, begin + c, made[part]);
   });
 }
 

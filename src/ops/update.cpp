@@ -72,12 +72,20 @@ struct Adam {
   const real* gradient;
   real beta1, rest1, beta2, rest2, epsilon;
 
-  DRAGOMAN_HOST_DEVICE real next(int64_t i, const UpdateOrders& orders, real scale) const {
-    const real g = scale * gradient[i];
-    mean[i] = beta1 * mean[i] + rest1 * g;
-    variance[i] = beta2 * variance[i] + rest2 * g * g;
-    return orders.kept * value[i] - orders.learning_rate * mean[i] /
-                                        (std::sqrt(orders.variance_scale * variance[i]) + epsilon);
+  struct Loaded {
+    real value, mean, variance, gradient;
+  };
+  DRAGOMAN_HOST_DEVICE Loaded load(int64_t i) const {
+    return {value[i], mean[i], variance[i], gradient[i]};
+  }
+  DRAGOMAN_HOST_DEVICE real next(int64_t i, const Loaded& old, const UpdateOrders& orders,
+                                 real scale) const {
+    const real g = scale * old.gradient;
+    const real m = beta1 * old.mean + rest1 * g, v = beta2 * old.variance + rest2 * g * g;
+    mean[i] = m;
+    variance[i] = v;
+    return orders.kept * old.value -
+           orders.learning_rate * m / (std::sqrt(orders.variance_scale * v) + epsilon);
   }
 };
 
@@ -86,21 +94,25 @@ struct AdamEach {
   Late<UpdateOrders> orders;
   Late<int32_t> finite;
   Late<real> scale;
-  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const {
+  DRAGOMAN_HOST_DEVICE Adam::Loaded load(int64_t i) const { return adam.load(i); }
+  DRAGOMAN_HOST_DEVICE void store(int64_t i, const Adam::Loaded& old) const {
     if (is_off(finite)) return;
-    adam.value[i] = adam.next(i, orders.get(), scale.get());
+    adam.value[i] = adam.next(i, old, orders.get(), scale.get());
   }
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { store(i, load(i)); }
 };
 // The same with the copy that products read.
 struct AdamEachLow {
   AdamEach each;
   Bf16* low;
-  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const {
+  DRAGOMAN_HOST_DEVICE Adam::Loaded load(int64_t i) const { return each.load(i); }
+  DRAGOMAN_HOST_DEVICE void store(int64_t i, const Adam::Loaded& old) const {
     if (is_off(each.finite)) return;
-    const real next = each.adam.next(i, each.orders.get(), each.scale.get());
+    const real next = each.adam.next(i, old, each.orders.get(), each.scale.get());
     each.adam.value[i] = next;
     low[i] = next;
   }
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { store(i, load(i)); }
 };
 
 struct AverageEach {

@@ -54,6 +54,7 @@ class Lane {
   DRAGOMAN_HOST_DEVICE real sum(int64_t n, F f) const {
     real total = 0;
 #if defined(__CUDA_ARCH__)
+#pragma unroll 8
     for (int64_t i = threadIdx.x; i < n; i += blockDim.x) total += f(i);
     return combine(total, Add{});
 #else

@@ -36,8 +36,20 @@ inline void check_launch() {
 template <class F>
 __global__ void map_kernel(int64_t n, F f) {
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step)
-    f(i);
+  int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if constexpr (requires { f.load(i); }) {
+    // The compiler cannot know that no store changes what is loaded next. Who says what it loads
+    // and what it stores is asked for several loads before their stores.
+    constexpr int kLoads = 4;
+    for (; i + (kLoads - 1) * step < n; i += kLoads * step) {
+      decltype(f.load(i)) loaded[kLoads];
+#pragma unroll
+      for (int part = 0; part < kLoads; ++part) loaded[part] = f.load(i + part * step);
+#pragma unroll
+      for (int part = 0; part < kLoads; ++part) f.store(i + part * step, loaded[part]);
+    }
+  }
+  for (; i < n; i += step) f(i);
 }
 
 template <class F>
@@ -98,6 +110,7 @@ __device__ void sum_columns(int64_t rows, int64_t columns, int64_t result, int64
   const int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
   real total = 0;
   if (c < columns) {
+#pragma unroll 8
     for (int64_t row = begin + threadIdx.y; row < end; row += kRowThreads)
       total += column.f(row, c);
   }
@@ -116,6 +129,7 @@ __device__ void finish_columns(int64_t columns, int64_t result, int64_t results,
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
   real total = 0;
   if (c < columns) {
+#pragma unroll 4
     for (int64_t block = threadIdx.y; block < gridDim.y; block += kRowThreads)
       total += __ldcg(partial + (block * results + result) * columns + c);
   }
@@ -152,12 +166,21 @@ __global__ void scatter_kernel(int64_t rows, int64_t columns, const int32_t* ind
   const int32_t id = index[first];
   if (id < 0) return;
   bool before = false, behind = false;
+  const auto look_at = [&](int64_t row, int32_t other) {
+    before = before || (other == id && row < first);
+    behind = behind || (other == id && row > first);
+  };
+  // Four at a time, where they lie so.
+  const int64_t fours = reinterpret_cast<uintptr_t>(index) % sizeof(int4) == 0 ? rows / 4 : 0;
 #pragma unroll 4
-  for (int64_t row = threadIdx.x; row < rows; row += kThreads) {
-    const bool same = index[row] == id;
-    before = before || (same && row < first);
-    behind = behind || (same && row > first);
+  for (int64_t i = threadIdx.x; i < fours; i += kThreads) {
+    const int4 four = reinterpret_cast<const int4*>(index)[i];
+    look_at(4 * i, four.x);
+    look_at(4 * i + 1, four.y);
+    look_at(4 * i + 2, four.z);
+    look_at(4 * i + 3, four.w);
   }
+  for (int64_t row = 4 * fours + threadIdx.x; row < rows; row += kThreads) look_at(row, index[row]);
   if (__syncthreads_or(before)) return;
   if (!__syncthreads_or(behind)) {
     for (int64_t c = threadIdx.x; c < columns; c += kThreads) to[id * columns + c] += f(first, c);

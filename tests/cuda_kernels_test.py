@@ -24,7 +24,7 @@ GATED = (
     r"rows_kernel<.*GatedBackward<.*{0}, float, float, .*GradientWriter>",
 )
 PRODUCT = "library:cublasLtMatmul"
-BIAS = r"sum_rows_kernel<.*Read<float>"
+BIAS = r"sum_rows_kernel<.*Elements<float>"
 NORM = r"rows_kernel<.*NormaliseRow<float, .*AsItIs>", r"rows_kernel<.*WriteRowGradient<float>"
 ADD_NORM = r"rows_kernel<.*NormaliseRow<float, .*AddRow<float>", r"rows_kernel<.*SumGradient<float, .*GradientWriter>"
 WITH = lambda patterns, name: [pattern.replace("{0}", name) for pattern in patterns]

@@ -316,7 +316,7 @@ TEST_P(LaunchTest, ScatterAddRowsLeavesNegativeOnesOut) {
   for (int64_t row = 0; row < rows; ++row) index.push_back(static_cast<int32_t>(row * 5 % 8) - 1);
   const auto values = same_for_all_threads([&, n = rows] {
     std::vector<float> out(static_cast<size_t>(targets * d), 0.5f);
-    launch::cpu::scatter_add_rows(n, d, index.data(), out.data(),
+    launch::cpu::scatter_add_rows(n, d, index.data(), targets, out.data(),
                                   [](int64_t row, int64_t c) { return float(row + c); });
     return out;
   });

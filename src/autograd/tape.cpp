@@ -83,6 +83,7 @@ void Tape::run(Entry& entry) {
   entry.backward(gradients);
   Profile::mark(entry.operation, Profile::Pass::kBackward);
   for (const auto& sink : entry.inputs) {
+    sink->settled();
     check(!sink->written || all_finite(sink->gradient),
           "the gradient of the operation '{}' is NaN or infinite (for an input {})",
           entry.operation, sink->gradient.shape());

@@ -35,6 +35,13 @@ struct Sink {
   /// Where that operation would have it, beside the gradients of others: memory of the preferred
   /// type. Undefined where it does not matter.
   std::function<Tensor()> place;
+  /// Writes what is still to be written of a gradient that counts as written (ops/late_sums.h).
+  std::function<void()> settle;
+
+  /// Does so.
+  void settled() {
+    if (settle) std::exchange(settle, nullptr)();
+  }
 };
 
 /// A place that a backward function writes a gradient to, element by element.

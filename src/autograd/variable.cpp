@@ -44,6 +44,7 @@ Tensor Variable::new_gradient(DType type, const Shape& shape, Device device) con
 
 GradientWriter Variable::gradient() const {
   if (!sink_) return {};
+  sink_->settled();
   Tensor& gradient = sink_->gradient;
   if (!gradient.defined()) gradient = Tensor::empty(sink_->shape, DType::kReal, sink_->device);
   gradient = convert(gradient, DType::kReal);

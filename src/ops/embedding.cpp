@@ -31,8 +31,8 @@ Variable embedding(Tape& tape, const Variable& table, const Tensor& ids, real fa
     });
   }
   return tape.record("embedding", y, {table}, [=](Tensor& dy) {
-    launch::scatter_add_rows(dy.device(), n, d, ids.data<int32_t>(), table.zeroed_gradient().data(),
-                             ScaledGradient{dy.data(), d, factor});
+    launch::scatter_add_rows(dy.device(), n, d, ids.data<int32_t>(), table.rows(),
+                             table.zeroed_gradient().data(), ScaledGradient{dy.data(), d, factor});
   });
 }
 

@@ -6,8 +6,6 @@
 // blocks and results are the same from run to run.
 #pragma once
 
-#include <cuda_pipeline.h>
-
 #include "ops/attention_kernel.h"
 #include "ops/column_gradients.h"
 #include "tensor/cuda.h"
@@ -62,6 +60,13 @@ __device__ inline uint32_t pair(float low, float high) {
   return both;
 }
 
+// 2^x, which is 0 for what a float holds with fewer digits.
+__device__ inline float power(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // c += a b of one tile.
 __device__ inline void multiply_tile(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
                                      uint32_t b1) {
@@ -92,19 +97,28 @@ __device__ inline void load_tiles_transposed(uint32_t (&to)[4], const Bf16* row)
 // the tile becomes zeros.
 template <class S, int kRows>
 __device__ void load(Bf16* tile, const Bf16* from, int64_t stride, int count, int dim) {
-  constexpr int kPieces = S::kDim / 8;  // of 16 bytes
-  for (int i = static_cast<int>(threadIdx.x); i < kRows * kPieces; i += S::kThreads) {
-    const int row = i / kPieces, column = i % kPieces * 8;
-    const bool there = row < count && column < dim;
-    __pipeline_memcpy_async(tile + row * S::kStride + column,
-                            there ? from + row * stride + column : from, 16, there ? 0 : 16);
+  constexpr int kPieces = S::kDim / 8;  // of 16 bytes, of a row
+  constexpr int kStep = S::kThreads / kPieces;
+  const int first = static_cast<int>(threadIdx.x) / kPieces;
+  const int column = static_cast<int>(threadIdx.x) % kPieces * 8;
+  const Bf16* source = from + (column < dim ? first * stride + column : 0);
+  const int there = column < dim ? count : 0;
+  const auto to =
+      static_cast<uint32_t>(__cvta_generic_to_shared(tile + first * S::kStride + column));
+#pragma unroll
+  for (int row = 0; row < kRows; row += kStep) {
+    const bool copies = first + row < there;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                     to + static_cast<uint32_t>(row * S::kStride) * 2),
+                 "l"(copies ? source : from), "r"(copies ? 16 : 0)
+                 : "memory");
+    source += kStep * stride;
   }
 }
 
 // Waits until what all threads began to copy is there for all.
 __device__ inline void finish_loads() {
-  __pipeline_commit();
-  __pipeline_wait_prior(0);
+  asm volatile("cp.async.wait_all;" ::: "memory");
   __syncthreads();
 }
 
@@ -250,13 +264,13 @@ struct Softmax {
         larger = fmaxf(larger, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
       }
       larger = max_of_row(larger);
-      const float kept = exp2f(most[half] - larger);
+      const float kept = power(most[half] - larger);
       float part = 0;
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n) {
 #pragma unroll
         for (int e = 2 * half; e < 2 * half + 2; ++e) {
-          s[n][e] = exp2f(s[n][e] - larger);
+          s[n][e] = power(s[n][e] - larger);
           part += s[n][e];
         }
       }
@@ -302,12 +316,15 @@ __global__ void __launch_bounds__(S::kThreads) forward_kernel(const __grid_const
       if (first >= t.queries) continue;
       Fragment<S::kColumns> s;
       multiply_rows<S, S::kColumns>(s, queries + warp() * kTile * S::kStride, keys, count);
+      // The last key that a row sees; all of them see those that the first does.
+      const int last = kernel.causal ? min(t.keys - 1, first) : t.keys - 1;
+      const bool all = key + S::kColumns <= last + 1;
 #pragma unroll
       for (int n = 0; n < S::kColumns / 8; ++n) {
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           const int j = key + column_of(n, e);
-          const bool sees = j < t.keys && (!kernel.causal || j <= first + row_of(e));
+          const bool sees = all || (j < t.keys && (!kernel.causal || j <= first + row_of(e)));
           s[n][e] = sees ? scale * s[n][e] : Lane::lowest();
         }
       }
@@ -352,9 +369,8 @@ struct Gradient {
   explicit Gradient(const ColumnGradient<G>& of)
       : data(of.data), stride(of.stride), accumulate(of.accumulate), low(std::is_same_v<G, Bf16>) {}
 
-  // Gives it two numbers side by side.
-  __device__ void write(int64_t row, int column, float first, float second) const {
-    const int64_t at = row * stride + column;
+  // Gives it two numbers side by side, which begin at `at`.
+  __device__ void write(int64_t at, float first, float second) const {
     if (low) {
       Bf16* const place = static_cast<Bf16*>(data) + at;
       if (accumulate) {
@@ -431,12 +447,20 @@ template <class S>
 __device__ void write(const Gradient& to, const Fragment<S::kDim>& c, int64_t row, int rows,
                       int column, int dim) {
   if (!to.data) return;
+  const bool simple = to.low && !to.accumulate && dim == S::kDim;
 #pragma unroll
-  for (int n = 0; n < S::kDim / 8; ++n) {
+  for (int e = 0; e < 4; e += 2) {
+    if (row_of(e) >= rows) continue;
+    const int64_t at = (row + row_of(e)) * to.stride + column + column_of(0, e);
+    if (simple) {
+      auto* const place = reinterpret_cast<uint32_t*>(static_cast<Bf16*>(to.data) + at);
 #pragma unroll
-    for (int e = 0; e < 4; e += 2) {
-      if (row_of(e) >= rows || column_of(n, e) >= dim) continue;
-      to.write(row + row_of(e), column + column_of(n, e), c[n][e], c[n][e + 1]);
+      for (int n = 0; n < S::kDim / 8; ++n) place[n * 4] = pair(c[n][e], c[n][e + 1]);
+    } else {
+#pragma unroll
+      for (int n = 0; n < S::kDim / 8; ++n) {
+        if (column_of(n, e) < dim) to.write(at + n * 8, c[n][e], c[n][e + 1]);
+      }
     }
   }
 }
@@ -507,21 +531,34 @@ __device__ void go_back(const Backward& f, const Task& t, int begin, Bf16* memor
     Fragment<kColumns> weights, gradients;
     multiply_rows<S, kColumns>(weights, rows0 + warp() * kTile * S::kStride, columns0, count);
     multiply_rows<S, kColumns>(gradients, rows1 + warp() * kTile * S::kStride, columns1, count);
-    const auto make = [&](int n, int e, float factor) {
+    // Whether every row of the warp and every column see each other.
+    const bool all = first + kTile <= all_rows && count >= kColumns &&
+                     (!kernel.causal ||
+                      (kOfKeys ? first + kTile <= column + 1 : column + kColumns <= first + 1));
+    const auto make_of = [&](int n, int e, float factor, const QueryNumbers& query) {
       const int i = kOfKeys ? column + column_of(n, e) : first + row_of(e);
       const int j = kOfKeys ? first + row_of(e) : column + column_of(n, e);
-      const QueryNumbers query = numbers[kOfKeys ? column_of(n, e) : warp() * kTile + row_of(e)];
-      const bool there = i < t.queries && j < t.keys && (!kernel.causal || j <= i);
-      const float weight =
-          there ? query.share * exp2f(scale * kLog2e * weights[n][e] - query.most) : 0;
+      const bool there = all || (i < t.queries && j < t.keys && (!kernel.causal || j <= i));
+      const float power_of_two = power(scale * kLog2e * weights[n][e] - query.most);
+      const float weight = there ? query.share * power_of_two : 0;
       gradients[n][e] = scale * weight * (factor * gradients[n][e] - query.along);
       weights[n][e] = factor * weight;
     };
+    const auto make = [&](int n, int e, float factor) {
+      make_of(n, e, factor, numbers[kOfKeys ? column_of(n, e) : warp() * kTile + row_of(e)]);
+    };
     if constexpr (!kDrops) {
+      // Two of a thread's four numbers are of one query.
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n) {
 #pragma unroll
-        for (int e = 0; e < 4; ++e) make(n, e, 1);
+        for (int half = 0; half < 2; ++half) {
+          const int one = kOfKeys ? half : 2 * half, other = kOfKeys ? half + 2 : one + 1;
+          const QueryNumbers query =
+              numbers[kOfKeys ? column_of(n, one) : warp() * kTile + row_of(one)];
+          make_of(n, one, 1, query);
+          make_of(n, other, 1, query);
+        }
       }
     } else if constexpr (kOfKeys) {
       Drop{kernel, t}.of_keys<kColumns>(first, column, make);

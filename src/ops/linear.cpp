@@ -116,10 +116,11 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
   const Tensor left = operand(tape, x), right = operand(tape, weight);
   const bool tf32 = tape.tf32();
   product(tf32, left, false, right, true, y, bias_as(bias, type));
+  const std::shared_ptr<BiasSums> late = BiasSums::of(tape, {bias});
   return tape
       .record("linear", y, {x, weight, bias},
               [=, x = x.gradient_only(), weight = weight.gradient_only()](Tensor& dy) {
-                product_gradients(tf32, dy, x, left, false, weight, right, true, bias);
+                product_gradients(tf32, dy, x, left, false, weight, right, true, bias, late.get());
               })
       .prefers(left.dtype());
 }

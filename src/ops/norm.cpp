@@ -1,5 +1,6 @@
 // Normalisation of rows, of a matrix or of a residual sum that is made in the same pass. Forward
 // keeps two numbers a row; backward computes the normalised values again from them.
+#include "ops/late_sums.h"
 #include "ops/norm_kernel.h"
 #include "ops/ops.h"
 #if defined(__CUDACC__)
@@ -69,21 +70,26 @@ struct GainGradient {
   }
 };
 template <class D>
-struct BiasGradient {
-  const D* d_out;
-  int64_t columns;
-  DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
-    return d_out[row * columns + c];
-  }
-};
+using GainSums = LateSums<GainGradient<D>, launch::Elements<D>>;
+
+// What the sums for gain and bias are made by on a GPU, if the gradient that they read is bf16.
+std::shared_ptr<GainSums<Bf16>> late_sums(Tape& tape, const Norm& norm) {
+  const bool is_late = norm.centred && norm.type == DType::kBf16;
+  return is_late ? GainSums<Bf16>::of(tape, {norm.gain, norm.bias}) : nullptr;
+}
 
 template <class D>
-void add_gradients_of(const Norm& norm, const Tensor& x, const RowGradient<D>& rows) {
+void add_gradients_of(const Norm& norm, const Tensor& x, const Tensor& statistics, const Tensor& dy,
+                      const RowGradient<D>& rows, GainSums<Bf16>* late) {
   const int64_t n = x.rows(), d = rows.columns;
+  const GainGradient<D> of_gain{rows.d_normed, rows.x, rows.statistics, d};
+  const launch::Elements<D> of_bias{rows.d_normed, d};
+  if constexpr (std::is_same_v<D, Bf16>) {
+    if (late) return late->add(n, d, {norm.gain, norm.bias}, {x, statistics, dy}, of_gain, of_bias);
+  }
   const GradientWriter dg = norm.gain.gradient(), db = norm.bias.gradient();
-  const launch::ColumnSums gain{dg.data(), dg.accumulate(),
-                                GainGradient<D>{rows.d_normed, rows.x, rows.statistics, d}};
-  const launch::ColumnSums bias{db.data(), db.accumulate(), BiasGradient<D>{rows.d_normed, d}};
+  const launch::ColumnSums gain{dg.data(), dg.accumulate(), of_gain};
+  const launch::ColumnSums bias{db.data(), db.accumulate(), of_bias};
   if (dg && db) {
     launch::sum_rows(x.device(), n, d, gain, bias);
   } else if (dg) {
@@ -96,25 +102,27 @@ void add_gradients_of(const Norm& norm, const Tensor& x, const RowGradient<D>& r
 // Goes back over the norm of x: launches what `rows`, a RowGradient, is put into.
 template <class Launch>
 void norm_backward(const Norm& norm, const Tensor& x, const Tensor& statistics, const Tensor& given,
-                   Launch launch) {
+                   GainSums<Bf16>* late, Launch launch) {
   const Tensor dy = convert(given, norm.type);
   visit(dy, [&]<class D>(D* d) {
     const RowGradient<D> rows{x.data(), statistics.data(), norm.gain.data(),
                               d,        x.columns(),       norm.centred};
     launch(rows);
-    add_gradients_of(norm, x, rows);
+    add_gradients_of(norm, x, statistics, dy, rows, late);
   });
 }
 
 Variable normalise_rows(Tape& tape, const Variable& x, const Norm& norm) {
   check_norm(norm, x);
   const auto [y, statistics] = normalise(norm, x.value(), AsItIs{});
+  const auto late = late_sums(tape, norm);
   const auto backward = [=, statistics = statistics](Tensor& dy) {
-    norm_backward(norm, x.value(), statistics, dy, [&]<class D>(const RowGradient<D>& rows) {
-      if (const GradientWriter dx = x.gradient()) {
-        launch_rows(dy.device(), dy.rows(), dy.columns(), WriteRowGradient<D>{rows, dx});
-      }
-    });
+    norm_backward(
+        norm, x.value(), statistics, dy, late.get(), [&]<class D>(const RowGradient<D>& rows) {
+          if (const GradientWriter dx = x.gradient()) {
+            launch_rows(dy.device(), dy.rows(), dy.columns(), WriteRowGradient<D>{rows, dx});
+          }
+        });
   };
   return tape.record(norm.operation, y, {x, norm.gain, norm.bias}, backward).prefers(norm.type);
 }
@@ -129,6 +137,7 @@ SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& adde
   const auto [normed, statistics] = visit(added.value(), [&]<class In>(In* in) {
     return normalise(norm, sum, AddRow<In>{mask, x.data(), in, sum.data(), d});
   });
+  const auto late = late_sums(tape, norm);
   const std::vector<Variable> made = tape.record(
       norm.operation, {sum, normed}, {x, added, norm.gain, norm.bias},
       [=, statistics = statistics, x = x.gradient_only(),
@@ -146,7 +155,7 @@ SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& adde
           added.needs_gradient() ? write_gradient(added, launch) : launch(Nowhere{});
         };
         if (dy[1].defined()) {
-          norm_backward(norm, sum, statistics, dy[1], write);
+          norm_backward(norm, sum, statistics, dy[1], late.get(), write);
         } else {
           write(RowGradient<real>{sum.data(), nullptr, nullptr, nullptr, d, norm.centred});
           norm.gain.zeroed_gradient();

@@ -1,4 +1,4 @@
-// Norms on a GPU: a warp a row, whose numbers are read once and stay in registers.
+// Norms on a GPU: one or two warps a row, whose numbers are read once and stay in registers.
 #pragma once
 
 #include "ops/norm_kernel.h"
@@ -6,10 +6,10 @@
 
 namespace dragoman::norm_detail::gpu {
 
-inline constexpr unsigned kWarp = 32, kRowsOfBlock = 4;
+inline constexpr unsigned kWarp = 32;
+inline constexpr unsigned kRowsOfBlock = 4;  // where a warp does one; two warps are a block
 
-// What a lane has of a row: of each 128 columns four side by side.
-constexpr int kPart = 128;
+// What a lane has of a row: of each part, 4 columns a lane, four side by side.
 template <int kParts>
 using Held = float[kParts][4];
 
@@ -49,7 +49,7 @@ template <int kParts, class F>
 __device__ void each_part(int64_t columns, F f) {
 #pragma unroll
   for (int part = 0; part < kParts; ++part) {
-    const int column = part * kPart + static_cast<int>(threadIdx.x) * 4;
+    const auto column = static_cast<int>((part * blockDim.x + threadIdx.x) * 4);
     if (column < columns) f(part, column);
   }
 }
@@ -70,7 +70,12 @@ __device__ float sum_of_held(int64_t columns, F f) {
 #pragma unroll
   for (unsigned other = kWarp / 2; other > 0; other /= 2)
     total += __shfl_xor_sync(0xFFFFFFFFu, total, other);
-  return total;
+  if (blockDim.x == kWarp) return total;
+  __shared__ float of_warp[2];
+  __syncthreads();  // whoever still reads the sums before
+  if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = total;
+  __syncthreads();
+  return of_warp[0] + of_warp[1];
 }
 
 // The factors of a row's mask. The random words of a block of 64 columns come four at a time, for
@@ -80,15 +85,16 @@ template <int kParts>
 __device__ void find_factors(Held<kParts>& to, const Mask& mask, int64_t row, int64_t columns) {
   const float kept = mask.kept_factor();
   const int half = static_cast<int>(threadIdx.x) / 16, place = static_cast<int>(threadIdx.x) % 16;
+  const int half_of_warp = half % 2;
 #pragma unroll
   for (int part = 0; part < kParts; ++part) {
     unsigned bits = ~0u;
-    const int column = part * kPart + half * kRandomBlock + place;
+    const int column = part * static_cast<int>(blockDim.x) * 4 + half * kRandomBlock + place;
     if (mask.drops() && column < columns) bits = mask.kept_of(row, columns, column);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const unsigned theirs =
-          __shfl_sync(0xFFFFFFFFu, bits, static_cast<unsigned>(half * 16 + place % 4 * 4 + i));
+      const unsigned theirs = __shfl_sync(
+          0xFFFFFFFFu, bits, static_cast<unsigned>(half_of_warp * 16 + place % 4 * 4 + i));
       to[part][i] = theirs >> (place / 4) & 1u ? kept : 0;
     }
   }
@@ -203,7 +209,7 @@ __device__ void run(const SumGradient<D, W>& f, int64_t row) {
 
 template <int kParts, class F>
 __global__ void held_rows_kernel(int64_t rows, const __grid_constant__ F f) {
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsOfBlock + threadIdx.y;
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
   if (row < rows) run<kParts>(f, row);
 }
 
@@ -215,17 +221,15 @@ template <class F>
 void rows(Device device, int64_t rows, int64_t columns, const F& f) {
   if (rows == 0) return;
   const cudaStream_t stream = cuda::stream_of(device.index);
-  const auto blocks = static_cast<unsigned>((rows + kRowsOfBlock - 1) / kRowsOfBlock);
-  const dim3 block(kWarp, kRowsOfBlock);
-  const auto launch = [&]<int kParts>(std::integral_constant<int, kParts>) {
+  const auto launch = [&]<int kParts>(std::integral_constant<int, kParts>, unsigned warps) {
+    const dim3 block(warps * kWarp, warps == 1 ? kRowsOfBlock : 1);
+    const auto blocks = static_cast<unsigned>((rows + block.y - 1) / block.y);
     held_rows_kernel<kParts><<<blocks, block, 0, stream>>>(rows, f);
   };
   if (columns <= 256) {
-    launch(std::integral_constant<int, 2>{});
-  } else if (columns <= 512) {
-    launch(std::integral_constant<int, 4>{});
+    launch(std::integral_constant<int, 2>{}, 1);
   } else {
-    launch(std::integral_constant<int, 8>{});
+    launch(std::integral_constant<int, 4>{}, columns <= 512 ? 1 : 2);
   }
   cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
 }

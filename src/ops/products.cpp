@@ -6,14 +6,6 @@
 namespace dragoman {
 namespace {
 
-template <class From>
-struct Read {
-  const From* from;
-  int64_t columns;
-  DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
-    return from[row * columns + c];
-  }
-};
 template <class From, class To>
 struct ReadAndConvert {
   const From* from;
@@ -78,12 +70,16 @@ Tensor packed(const Tensor& b, bool transposed) {
 
 void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, const Tensor& a_value,
                        bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
-                       const Variable& bias) {
+                       const Variable& bias, BiasSums* late) {
   const DType type = a_value.dtype();
   // The product that reads dy^T sums its rows up on the way, where it can.
   const bool in_product = bias.needs_gradient() && transpose_b && b.needs_gradient() &&
                           dy_given.dtype() == type && sums_rows(dy_given.device(), type);
-  const Tensor dy = in_product ? dy_given : convert_and_sum(dy_given, type, bias);
+  const bool is_late = late && type == DType::kBf16 && dy_given.dtype() == type;
+  const Tensor dy = in_product || is_late ? dy_given : convert_and_sum(dy_given, type, bias);
+  if (is_late) {
+    late->add(dy.rows(), dy.columns(), {bias}, {dy}, {dy.data<Bf16>(), dy.columns()});
+  }
   write_gradient(a, [&](const Target& da) {
     if (transpose_a) {
       product(tf32, b_value, transpose_b, dy, true, da);
@@ -116,7 +112,7 @@ Tensor convert_and_sum(const Tensor& dy, DType type, const Variable& bias) {
                      launch::ColumnSums{to.data(), to.accumulate(), f});
   };
   visit(dy, [&]<class From>(From* d) {
-    if (dy.dtype() == type) return sum(Read<From>{d, columns});
+    if (dy.dtype() == type) return sum(launch::Elements<From>{d, columns});
     visit(converted, [&]<class To>(To* out) { sum(ReadAndConvert<From, To>{d, out, columns}); });
   });
   return converted;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "autograd/tape.h"
+#include "ops/late_sums.h"
 
 namespace dragoman {
 
@@ -31,11 +32,15 @@ Tensor bias_as(const Variable& bias, DType type);
 /// What several products that share op(b) read of it; undefined where that is b itself.
 Tensor packed(const Tensor& b, bool transposed);
 
+/// Sums of gradients as products of bf16 read them.
+using BiasSums = LateSums<launch::Elements<Bf16>>;
+
 /// Adds the gradients of y = op(a) op(b) + bias, from that of y, to those of a, b and bias (which
-/// may be undefined); a and b as they were multiplied are given beside them.
+/// may be undefined); a and b as they were multiplied are given beside them. The bias's may be made
+/// by `late`.
 void product_gradients(bool tf32, const Tensor& dy, const Variable& a, const Tensor& a_value,
                        bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
-                       const Variable& bias = {});
+                       const Variable& bias = {}, BiasSums* late = nullptr);
 
 /// Adds the sums of dy's columns to the gradient of the bias, if it is defined and wants one.
 /// Returns dy as `type`, made in the same pass.

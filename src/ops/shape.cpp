@@ -201,7 +201,7 @@ Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index, DType t
   return tape.record("gather_rows", y, {x}, [=](Tensor& dy) {
     const auto g = dy.data();
     launch::scatter_add_rows(
-        dy.device(), n, d, index.data<int32_t>(), x.zeroed_gradient().data(),
+        dy.device(), n, d, index.data<int32_t>(), x.rows(), x.zeroed_gradient().data(),
         [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return g[row * d + c]; });
   });
 }
@@ -262,7 +262,7 @@ Variable scatter_rows(Tape& tape, const Variable& x, const Tensor& index, int64_
   {
     const auto in = x.data();
     launch::scatter_add_rows(
-        y.device(), n, d, index.data<int32_t>(), y.data(),
+        y.device(), n, d, index.data<int32_t>(), rows, y.data(),
         [=] DRAGOMAN_HOST_DEVICE(int64_t row, int64_t c) { return in[row * d + c]; });
   }
   return tape.record("scatter_rows", y, {x}, [=](Tensor& dy) {

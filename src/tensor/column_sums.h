@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <tuple>
 
 #include "core/real.h"
 
@@ -15,6 +16,26 @@ struct ColumnSums {
   bool accumulate;
   F f;
 };
+
+/// The elements of a matrix, to be summed up.
+template <class T>
+struct Elements {
+  const T* data;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
+    return data[row * columns + c];
+  }
+};
+
+/// Some sums of the columns of one matrix.
+template <class... F>
+struct MatrixSums {
+  int64_t rows, columns;
+  std::tuple<ColumnSums<F>...> sums;
+};
+
+/// Matrices that sum_rows_of_each is given at most.
+inline constexpr size_t kMostMatrices = 8;
 
 /// Rows that one thread, or one block of a GPU's, sums up, whatever their number.
 inline constexpr int64_t kRowBlock = 128;

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "core/real.h"
 #include "core/rng.h"
@@ -68,11 +69,24 @@ void sum_rows([[maybe_unused]] Device device, int64_t rows, int64_t columns,
   DRAGOMAN_LAUNCH(sum_rows, rows, columns, sums...);
 }
 
-/// to[index[r]] += f(r, c) for every row r, in order of r; a negative index is left out.
+/// The same for up to kMostMatrices matrices.
+template <class... F>
+void sum_rows_of_each(Device device, std::span<const MatrixSums<F...>> matrices) {
+#if defined(__CUDACC__)
+  if (device.on_gpu()) return gpu::sum_rows_of_each(device, matrices);
+#endif
+  for (const MatrixSums<F...>& matrix : matrices) {
+    std::apply([&](auto... sums) { sum_rows(device, matrix.rows, matrix.columns, sums...); },
+               matrix.sums);
+  }
+}
+
+/// to[index[r]] += f(r, c) for every row r, in order of r, of a matrix with `targets` rows; a
+/// negative index is left out.
 template <class F>
 void scatter_add_rows([[maybe_unused]] Device device, int64_t rows, int64_t columns,
-                      const int32_t* index, real* to, F f) {
-  DRAGOMAN_LAUNCH(scatter_add_rows, rows, columns, index, to, f);
+                      const int32_t* index, int64_t targets, real* to, F f) {
+  DRAGOMAN_LAUNCH(scatter_add_rows, rows, columns, index, targets, to, f);
 }
 
 #undef DRAGOMAN_LAUNCH

@@ -124,7 +124,7 @@ void sum_rows(int64_t rows, int64_t columns, ColumnSums<F>... sums) {
 }
 
 template <class F>
-void scatter_add_rows(int64_t rows, int64_t columns, const int32_t* index, real* to, F f) {
+void scatter_add_rows(int64_t rows, int64_t columns, const int32_t* index, int64_t, real* to, F f) {
   const int64_t strips = (columns + kColumnStrip - 1) / kColumnStrip;
 #pragma omp parallel for schedule(static) firstprivate(f) if (rows * columns >= kWorthThreads)
   for (int64_t strip = 0; strip < strips; ++strip) {

@@ -29,6 +29,16 @@ inline unsigned blocks_for(int64_t n, int64_t per_block) {
   return static_cast<unsigned>((n + per_block - 1) / per_block);
 }
 
+// Blocks of kThreads that run at the same time: more would begin when these end, and leave the GPU
+// half empty at last.
+template <class... Arguments>
+unsigned blocks_at_once(int index, void (*kernel)(Arguments...)) {
+  int of_one = 0;
+  cuda::check_call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_one, kernel, kThreads, 0),
+                   "a kernel cannot be launched");
+  return static_cast<unsigned>(of_one * cuda::properties_of(index).multiprocessors);
+}
+
 inline void check_launch() {
   cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
 }
@@ -102,6 +112,8 @@ __device__ void give(int64_t c, real total, const ColumnSums<F>& column) {
   column.out[c] = column.accumulate ? column.out[c] + total : total;
 }
 
+inline unsigned row_blocks(int64_t rows) { return std::max(1u, blocks_for(rows, kRowBlock)); }
+
 template <class F>
 __device__ void sum_columns(int64_t rows, int64_t columns, int64_t result, int64_t results,
                             real* partial, const ColumnSums<F>& column) {
@@ -124,74 +136,101 @@ __device__ void sum_columns(int64_t rows, int64_t columns, int64_t result, int64
 }
 
 template <class F>
-__device__ void finish_columns(int64_t columns, int64_t result, int64_t results,
+__device__ void finish_columns(int64_t blocks, int64_t columns, int64_t result, int64_t results,
                                const real* partial, const ColumnSums<F>& column) {
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
   real total = 0;
   if (c < columns) {
 #pragma unroll 4
-    for (int64_t block = threadIdx.y; block < gridDim.y; block += kRowThreads)
+    for (int64_t block = threadIdx.y; block < blocks; block += kRowThreads)
       total += __ldcg(partial + (block * results + result) * columns + c);
   }
   total = sum_of_threads(total);
   if (threadIdx.y == 0 && c < columns) give(c, total, column);
 }
 
-// `arrived` counts the blocks of each strip of columns, and is left at 0.
+// The part of a block in the sums of one matrix. `arrived` counts the blocks of each strip of
+// columns, and is left at 0.
 template <class... F>
-__global__ void sum_rows_kernel(int64_t rows, int64_t columns, real* partial, unsigned* arrived,
-                                ColumnSums<F>... sums) {
+__device__ void sum_part(int64_t rows, int64_t columns, real* partial, unsigned* arrived,
+                         const ColumnSums<F>&... sums) {
+  const int64_t blocks = rows > kRowBlock ? (rows + kRowBlock - 1) / kRowBlock : 1;
+  if (blockIdx.y >= blocks || blockIdx.x * kWarp >= columns) return;
   int64_t result = 0;
-  (sum_columns(rows, columns, result++, sizeof...(F), partial, sums), ...);
-  if (!partial) return;
+  (sum_columns(rows, columns, result++, sizeof...(F), blocks > 1 ? partial : nullptr, sums), ...);
+  if (blocks == 1) return;
   __shared__ bool last;
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0 && threadIdx.y == 0) {
-    last = atomicAdd(arrived + blockIdx.x, 1u) + 1 == gridDim.y;
+    last = atomicAdd(arrived + blockIdx.x, 1u) + 1 == blocks;
     if (last) arrived[blockIdx.x] = 0;
   }
   __syncthreads();
   if (!last) return;
   __threadfence();
   result = 0;
-  (finish_columns(columns, result++, sizeof...(F), partial, sums), ...);
+  (finish_columns(blocks, columns, result++, sizeof...(F), partial, sums), ...);
+}
+
+template <class... F>
+__global__ void sum_rows_kernel(int64_t rows, int64_t columns, real* partial, unsigned* arrived,
+                                ColumnSums<F>... sums) {
+  sum_part(rows, columns, partial, arrived, sums...);
+}
+
+template <class... F>
+struct Matrices {
+  MatrixSums<F...> of[kMostMatrices];
+};
+
+// The same for several matrices, whose partial sums are `distance` numbers apart.
+template <class... F>
+__global__ void sum_rows_of_each_kernel(const __grid_constant__ Matrices<F...> matrices,
+                                        real* partial, int64_t distance, unsigned* arrived) {
+  const MatrixSums<F...>& matrix = matrices.of[blockIdx.z];
+  std::apply(
+      [&](const ColumnSums<F>&... sums) {
+        sum_part(matrix.rows, matrix.columns, partial + blockIdx.z * distance,
+                 arrived + blockIdx.z * gridDim.x, sums...);
+      },
+      matrix.sums);
+}
+
+// What scatter_add_rows finds of an index first: how many rows have it, and which is the first of
+// them. A whole number is the same, in whatever order it was counted.
+struct Occurrences {
+  unsigned count, before_end;  // the rows from the first on; 0: none
+};
+
+__global__ inline void count_kernel(int64_t rows, const int32_t* index, Occurrences* of) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (row >= rows || index[row] < 0) return;
+  atomicAdd(&of[index[row]].count, 1u);
+  atomicMax(&of[index[row]].before_end, static_cast<unsigned>(rows - row));
 }
 
 // A block a row. That of the first row with an index adds all rows with that index, in their order:
 // no two blocks write the same place, and no sum depends on who came first.
 template <class F>
-__global__ void scatter_kernel(int64_t rows, int64_t columns, const int32_t* index, real* to, F f) {
+__global__ void scatter_kernel(int64_t rows, int64_t columns, const int32_t* index,
+                               const Occurrences* occurrences, real* to, F f) {
   const int64_t first = blockIdx.x;
   const int32_t id = index[first];
   if (id < 0) return;
-  bool before = false, behind = false;
-  const auto look_at = [&](int64_t row, int32_t other) {
-    before = before || (other == id && row < first);
-    behind = behind || (other == id && row > first);
-  };
-  // Four at a time, where they lie so.
-  const int64_t fours = reinterpret_cast<uintptr_t>(index) % sizeof(int4) == 0 ? rows / 4 : 0;
-#pragma unroll 4
-  for (int64_t i = threadIdx.x; i < fours; i += kThreads) {
-    const int4 four = reinterpret_cast<const int4*>(index)[i];
-    look_at(4 * i, four.x);
-    look_at(4 * i + 1, four.y);
-    look_at(4 * i + 2, four.z);
-    look_at(4 * i + 3, four.w);
-  }
-  for (int64_t row = 4 * fours + threadIdx.x; row < rows; row += kThreads) look_at(row, index[row]);
-  if (__syncthreads_or(before)) return;
-  if (!__syncthreads_or(behind)) {
+  const Occurrences mine = occurrences[id];
+  if (rows - mine.before_end != first) return;
+  if (mine.count == 1) {
     for (int64_t c = threadIdx.x; c < columns; c += kThreads) to[id * columns + c] += f(first, c);
     return;
   }
   // kThreads rows at a time: those with the index, in their order, and then their sum.
   __shared__ int found[kThreads], found_by_warp[kThreads / kWarp];
   const unsigned warp = threadIdx.x / kWarp;
-  for (int64_t begin = first; begin < rows; begin += kThreads) {
-    const int64_t mine = begin + threadIdx.x;
-    const bool same = mine < rows && index[mine] == id;
+  unsigned left = mine.count;
+  for (int64_t begin = first; left > 0; begin += kThreads) {
+    const int64_t row = begin + threadIdx.x;
+    const bool same = row < rows && index[row] == id;
     if (!__syncthreads_or(same)) continue;
     const unsigned in_warp = __ballot_sync(0xFFFFFFFFu, same);
     if (threadIdx.x % kWarp == 0) found_by_warp[warp] = __popc(in_warp);
@@ -209,7 +248,7 @@ __global__ void scatter_kernel(int64_t rows, int64_t columns, const int32_t* ind
       for (int i = 0; i < count; ++i) total += f(begin + found[i], c);
       to[id * columns + c] = total;
     }
-    __syncthreads();
+    left -= static_cast<unsigned>(count);
   }
 }
 
@@ -219,8 +258,8 @@ template <class F>
 void map(Device device, int64_t n, F f) {
   if (n == 0) return;
   const cudaStream_t stream = cuda::stream_of(device.index);
-  const unsigned blocks =
-      std::min(detail::blocks_for(n, detail::kThreads), detail::most_blocks(device.index));
+  static const unsigned at_once = detail::blocks_at_once(device.index, detail::map_kernel<F>);
+  const unsigned blocks = std::min(detail::blocks_for(n, detail::kThreads), at_once);
   detail::map_kernel<<<blocks, detail::kThreads, 0, stream>>>(n, f);
   detail::check_launch();
 }
@@ -276,28 +315,53 @@ template <class... F>
 void sum_rows(Device device, int64_t rows, int64_t columns, ColumnSums<F>... sums) {
   if (columns == 0) return;
   const cudaStream_t stream = cuda::stream_of(device.index);
-  const unsigned blocks = std::max(1u, detail::blocks_for(rows, kRowBlock));
-  const dim3 grid(detail::blocks_for(columns, detail::kWarp), blocks);
+  const dim3 grid(detail::blocks_for(columns, detail::kWarp), detail::row_blocks(rows));
   const dim3 block(detail::kWarp, detail::kRowThreads);
   check(grid.x <= cuda::kCounters, "{} columns are too many to be summed up", columns);
-  if (blocks == 1) {
-    detail::sum_rows_kernel<<<grid, block, 0, stream>>>(rows, columns, nullptr, nullptr, sums...);
-  } else {
-    const auto memory = Allocator::of(device).allocate(sizeof...(F) * blocks *
-                                                       static_cast<size_t>(columns) * sizeof(real));
-    detail::sum_rows_kernel<<<grid, block, 0, stream>>>(
-        rows, columns, static_cast<real*>(memory->data()), cuda::counters(device.index), sums...);
+  const auto memory = Allocator::of(device).allocate(sizeof...(F) * grid.y *
+                                                     static_cast<size_t>(columns) * sizeof(real));
+  detail::sum_rows_kernel<<<grid, block, 0, stream>>>(
+      rows, columns, static_cast<real*>(memory->data()), cuda::counters(device.index), sums...);
+  detail::check_launch();
+}
+
+template <class... F>
+void sum_rows_of_each(Device device, std::span<const MatrixSums<F...>> matrices) {
+  if (matrices.empty()) return;
+  check(matrices.size() <= kMostMatrices, "{} matrices are too many", matrices.size());
+  const cudaStream_t stream = cuda::stream_of(device.index);
+  detail::Matrices<F...> given{};
+  int64_t rows = 0, columns = 0;
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    given.of[i] = matrices[i];
+    rows = std::max(rows, matrices[i].rows);
+    columns = std::max(columns, matrices[i].columns);
   }
+  const dim3 grid(std::max(1u, detail::blocks_for(columns, detail::kWarp)),
+                  detail::row_blocks(rows), static_cast<unsigned>(matrices.size()));
+  const dim3 block(detail::kWarp, detail::kRowThreads);
+  check(grid.x * grid.z <= cuda::kCounters, "{} columns are too many to be summed up", columns);
+  const size_t distance = sizeof...(F) * grid.y * static_cast<size_t>(columns);
+  const auto memory = Allocator::of(device).allocate(grid.z * distance * sizeof(real));
+  detail::sum_rows_of_each_kernel<<<grid, block, 0, stream>>>(
+      given, static_cast<real*>(memory->data()), static_cast<int64_t>(distance),
+      cuda::counters(device.index));
   detail::check_launch();
 }
 
 template <class F>
-void scatter_add_rows(Device device, int64_t rows, int64_t columns, const int32_t* index, real* to,
-                      F f) {
+void scatter_add_rows(Device device, int64_t rows, int64_t columns, const int32_t* index,
+                      int64_t targets, real* to, F f) {
   if (rows == 0 || columns == 0) return;
   const cudaStream_t stream = cuda::stream_of(device.index);
+  const size_t bytes = static_cast<size_t>(targets) * sizeof(detail::Occurrences);
+  const auto memory = Allocator::of(device).allocate(bytes);
+  auto* const occurrences = static_cast<detail::Occurrences*>(memory->data());
+  cuda::check_call(cudaMemsetAsync(occurrences, 0, bytes, stream), "memory cannot be cleared");
+  detail::count_kernel<<<detail::blocks_for(rows, detail::kThreads), detail::kThreads, 0, stream>>>(
+      rows, index, occurrences);
   detail::scatter_kernel<<<static_cast<unsigned>(rows), detail::kThreads, 0, stream>>>(
-      rows, columns, index, to, f);
+      rows, columns, index, occurrences, to, f);
   detail::check_launch();
 }
 

@@ -63,7 +63,8 @@ void sum_rows(Device, int64_t rows, int64_t columns, ColumnSums<F>... sums) {
 }
 
 template <class F>
-void scatter_add_rows(Device, int64_t rows, int64_t columns, const int32_t* index, real* to, F f) {
+void scatter_add_rows(Device, int64_t rows, int64_t columns, const int32_t* index, int64_t,
+                      real* to, F f) {
   detail::divide(columns, [=](int64_t c) {
     for (int64_t row = 0; row < rows; ++row) {
       if (index[row] >= 0) to[index[row] * columns + c] += f(row, c);

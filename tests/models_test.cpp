@@ -132,7 +132,8 @@ TEST_P(EveryModel, SteppingEqualsTeacherForcing) {
     for (int32_t s = 0; s < target_.size(); ++s) {
       if (t >= target_.length(s)) continue;
       SCOPED_TRACE("sentence " + std::to_string(s) + " token " + std::to_string(t));
-      expect_near(row_of(step.logits, s), row_of(forced, target.packing.bounds[s] + t));
+      expect_near(row_of(step.logits, s),
+                  row_of(forced, target_.offsets[static_cast<size_t>(s)] + t));
     }
   }
 }
@@ -264,11 +265,10 @@ TEST_P(EveryModel, WhatFillsABatchUpChangesNothing) {
   const Batch batch = batch_of(source_, target_);
   const Bucket exact = exact_bucket(batch);
   const Outcome expected = outcome(model_, model_.load(batch), false);
-  const auto limits = std::pair(model_.longest_source(), model_.longest_target());
-  const Bucket rounded = rounded_bucket(batch, limits.first, limits.second);
+  const Bucket rounded = model_.rounded_bucket(batch);
   EXPECT_GE(rounded.source_tokens, exact.source_tokens + 1);
-  // By sentences alone, by tokens of one side, by longer ones, and by all.
-  std::vector<Bucket> buckets(5, exact);
+  // By sentences alone, by tokens of one side, by longer ones, by all, and by steps.
+  std::vector<Bucket> buckets(6, exact);
   buckets[0].sentences += 3;
   buckets[1].sentences += 2;
   buckets[1].source_tokens += 4;
@@ -277,6 +277,9 @@ TEST_P(EveryModel, WhatFillsABatchUpChangesNothing) {
   buckets[3].longest_source += 7;
   buckets[3].longest_target += 9;
   buckets[4] = rounded;
+  buckets[5].sentences += 2;
+  buckets[5].source_steps = {6, 6, 5, 4, 3, 2, 2, 2, 1, 1};
+  buckets[5].target_steps = {6, 4, 4, 2, 2, 2, 2, 2};
   Allocator::of(model_.device()).set_poison(true);
   for (size_t i = 0; i < buckets.size(); ++i) {
     SCOPED_TRACE(i);
@@ -399,41 +402,131 @@ TEST(Model, EveryDropoutTakesPart) {
   }
 }
 
-TEST(Model, ATransformersDropoutIsThatOfTheBatchWithoutItsFilling) {
-  const Model model(
-      small_model("transformer", "transformer",
-                  {"model.encoder.dropout=0.3", "model.decoder.dropout=0.3",
-                   "model.encoder.attention_dropout=0.3", "model.decoder.attention_dropout=0.3",
-                   "model.decoder.activation_dropout=0.3"}),
-      kVocabulary, kVocabulary, 7, Device{});
-  const Batch batch = batch_of(random_sentences({40, 70}, 1), random_sentences({66, 5}, 2));
-  const Bucket rounded = rounded_bucket(batch, model.longest_source(), model.longest_target());
-  expect_same(outcome(model, DeviceBatch(batch, rounded, model.device()), true),
-              outcome(model, model.load(batch), true));
+TEST(Model, DropoutIsThatOfTheBatchWithoutItsFilling) {
+  const std::vector<std::string> attention = {"model.encoder.attention_dropout=0.3",
+                                              "model.decoder.attention_dropout=0.3",
+                                              "model.decoder.activation_dropout=0.3"};
+  const std::vector<std::string> feeding = {"model.decoder.input_feeding=true"};
+  const Batch batch = batch_of(random_sentences({40, 70, 3}, 1), random_sentences({66, 5, 5}, 2));
+  for (const auto& [encoder, decoder, more] :
+       {std::tuple("transformer", "transformer", attention),
+        std::tuple("gru", "lstm", std::vector<std::string>()),
+        std::tuple("transformer", "gru", feeding)}) {
+    SCOPED_TRACE(decoder);
+    std::vector<std::string> sets = {"model.encoder.dropout=0.3", "model.decoder.dropout=0.3",
+                                     "model.encoder.embedding_dropout=0.3",
+                                     "model.decoder.embedding_dropout=0.3"};
+    sets.insert(sets.end(), more.begin(), more.end());
+    const Model model(small_model(encoder, decoder, sets), kVocabulary, kVocabulary, 7, Device{});
+    expect_same(
+        outcome(model, DeviceBatch(batch, model.rounded_bucket(batch), model.device()), true),
+        outcome(model, model.load(batch), true));
+  }
+}
+
+// More than what additive attention tells the device in one launch.
+TEST(Model, AdditiveAttentionOfManySentencesIsThatOfEach) {
+  constexpr int kMany = 600;
+  for (const Device device : all_devices()) {
+    const Model model(small_model("gru", "gru"), kVocabulary, kVocabulary, 7, device);
+    const auto outcome_of = [&](int copies) {
+      Batch batch;
+      for (int i = 0; i < copies; ++i) batch.append(std::vector{5, 6}, std::vector{7}, i);
+      return outcome(model, DeviceBatch(batch, model.rounded_bucket(batch), device), false);
+    };
+    const Outcome one = outcome_of(1), many = outcome_of(kMany);
+    EXPECT_NEAR(many.loss, kMany * one.loss, 1e-4 * many.loss);
+    for (size_t i = 0; i < one.gradient.size(); ++i) {
+      ASSERT_NEAR(many.gradient[i] / kMany, one.gradient[i],
+                  2e-5 + 1e-3 * std::abs(one.gradient[i]))
+          << "parameter " << i;
+    }
+  }
 }
 
 TEST(DeviceBatch, RoundsUpToShapesThatBatchesShare) {
   const Batch batch =
       batch_of(random_sentences({20, 20, 19}, 1), random_sentences({33, 30, 29}, 2));
-  EXPECT_EQ(rounded_bucket(batch, 1000, 1000), (Bucket{4, 64, 96, 32, 64}));
+  const auto bucket_of = [](const Batch& b) { return rounded_bucket(b, {1000}, {1000}); };
+  EXPECT_EQ(bucket_of(batch), (Bucket{4, 64, 96, 32, 64}));
   const Batch alike =
       batch_of(random_sentences({18, 20, 19}, 3), random_sentences({32, 31, 30}, 4));
-  EXPECT_EQ(rounded_bucket(alike, 1000, 1000).target_tokens, 96);
-  EXPECT_EQ(rounded_bucket(batch, 1000, 40).longest_target, 40) << "all that the model can write";
-  DeviceBatch filled(batch, rounded_bucket(batch, 1000, 1000), {});
+  EXPECT_EQ(bucket_of(alike).target_tokens, 96);
+  EXPECT_EQ(rounded_bucket(batch, {1000}, {40}).longest_target, 40)
+      << "all that the model can write";
+  DeviceBatch filled(batch, bucket_of(batch), {});
   filled.refill(alike);
-  const DeviceBatch fresh(alike, rounded_bucket(batch, 1000, 1000), {});
+  const DeviceBatch fresh(alike, bucket_of(batch), {});
   EXPECT_EQ(filled.targets().to_host<int32_t>(), fresh.targets().to_host<int32_t>());
   EXPECT_EQ(filled.source().ids.to_host<int32_t>(), fresh.source().ids.to_host<int32_t>());
   EXPECT_EQ(filled.target_input().packing.offsets.to_host<int32_t>(),
             fresh.target_input().packing.offsets.to_host<int32_t>());
 }
 
+TEST(DeviceBatch, RoundsUpTheStepsOfRecurrentLayers) {
+  std::vector<int> sources(70, 9), targets(70, 3);
+  sources[8] = 19;
+  sources[5] = 11;
+  targets[0] = 13;
+  targets[1] = 12;
+  const Batch batch = batch_of(random_sentences(sources, 1), random_sentences(targets, 2));
+  const Bucket bucket = rounded_bucket(batch, {1000, true}, {1000, true});
+  EXPECT_EQ(bucket.sentences, 80);
+  // Ten tokens, `</s>` counted, and some of 12 and 20; four, and some of 13 and 14.
+  std::vector<int64_t> expected(12, 80);
+  expected.resize(24, 32);
+  EXPECT_EQ(bucket.source_steps, expected);
+  expected.assign(4, 80);
+  expected.resize(14, 32);
+  EXPECT_EQ(bucket.target_steps, expected);
+  EXPECT_TRUE(rounded_bucket(batch, {1000, true}, {1000}).target_steps.empty());
+  sources[8] = 22;
+  sources[11] = 10;
+  targets[2] = 12;
+  const Batch alike = batch_of(random_sentences(sources, 3), random_sentences(targets, 4));
+  EXPECT_EQ(rounded_bucket(alike, {1000, true}, {1000, true}), bucket);
+  DeviceBatch filled(batch, bucket, {});
+  filled.refill(alike);
+  const DeviceBatch fresh(alike, bucket, {});
+  for (const auto part : {&TimeOrder::rows, &TimeOrder::places, &TimeOrder::ends}) {
+    for (const auto order : {&Packing::forwards, &Packing::backwards}) {
+      EXPECT_EQ((filled.source().packing.*order.*part).to_host<int32_t>(),
+                (fresh.source().packing.*order.*part).to_host<int32_t>());
+    }
+  }
+}
+
+// Three sentences of 2, 1 and 3 tokens, and a place more at every step.
+TEST(Packing, IsReadInTimeLongestSentenceFirst) {
+  const Outline outline{.bounds = {0, 2, 3, 6, 8}, .longest = 3, .read = 3, .steps = {4, 3, 2, 1}};
+  std::vector<int32_t> words;
+  append_packing(outline, words);
+  int64_t place = 0;
+  const Packing packing = packing_at(Tensor::from(words, {std::ssize(words)}), place, outline);
+  EXPECT_EQ(place, std::ssize(words));
+  EXPECT_FALSE(packing.longest_first);
+  const auto numbers = [](const Tensor& tensor) { return tensor.to_host<int32_t>(); };
+  using Numbers = std::vector<int32_t>;
+  EXPECT_EQ(numbers(packing.positions), (Numbers{0, 1, 0, 0, 1, 2, 0, 1}));
+  EXPECT_EQ(numbers(packing.forwards.rows), (Numbers{3, 0, 2, -1, 4, 1, -1, 5, -1, -1}));
+  EXPECT_EQ(numbers(packing.forwards.places), (Numbers{1, 5, 2, 0, 4, 7, -1, -1}));
+  EXPECT_EQ(numbers(packing.forwards.ends), (Numbers{5, 2, 7, -1}));
+  EXPECT_EQ(numbers(packing.backwards.rows), (Numbers{5, 1, 2, -1, 4, 0, -1, 3, -1, -1}));
+  EXPECT_EQ(numbers(packing.backwards.ends), (Numbers{5, 2, 7, -1}));
+}
+
 TEST(DeviceBatch, RefusesWhatDoesNotFit) {
   const Batch batch = batch_of(random_sentences({4}, 1), random_sentences({3}, 2));
   EXPECT_THROW(DeviceBatch(batch, {1, 6, 4, 5, 4}, {}), Error) << "a token more and no sentence";
   EXPECT_THROW(DeviceBatch(batch, {1, 5, 3, 5, 4}, {}), Error) << "a token less";
+  EXPECT_THROW(DeviceBatch(batch, {1, 5, 4, 5, 4, {1, 1, 1}, {}}, {}), Error) << "two steps less";
   EXPECT_THROW(DeviceBatch(Batch(), {}, {}), Error);
+  const Batch two = batch_of(random_sentences({4, 4}, 1), random_sentences({3, 5}, 2));
+  EXPECT_THROW(DeviceBatch(two, exact_bucket(two), {}), Error) << "longest target first";
+  const Batch level = batch_of(random_sentences({4, 4}, 1), random_sentences({3, 3}, 2));
+  Bucket narrow = exact_bucket(level);
+  narrow.source_steps.back() = 1;
+  EXPECT_THROW(DeviceBatch(level, narrow, {}), Error) << "a row less";
 }
 
 TEST(Model, LearnedPositionsHaveAnEnd) {

@@ -255,6 +255,23 @@ void add_indexed(Table& table, const Sizes& s, int64_t n, int64_t d) {
           });
         });
   }
+  // Places without a row at both ends, and a last row without a place.
+  Ids spread(static_cast<size_t>(n) + 2, -1), places(static_cast<size_t>(n), -1);
+  for (int64_t row = 0; row < n - 1; ++row) {
+    spread[static_cast<size_t>(row) + 1] = static_cast<int32_t>(row);
+    places[static_cast<size_t>(row)] = static_cast<int32_t>(row + 1);
+  }
+  table.row(
+      "permute_rows", "gaps", {{n, d}},
+      [=](Tape& t, const Variables& x) {
+        return permute_rows(t, {x[0]}, {{beside(x, spread), beside(x, places)}});
+      },
+      [=](const Matrices& x) {
+        return build(n + 2, d, [&](int64_t i, int64_t j) {
+          const int64_t row = spread[static_cast<size_t>(i)];
+          return row < 0 ? 0 : x[0](row, j);
+        });
+      });
   const Ids scattered = random_ids(n, -1, n / 2 + 1, 2);
   table.row(
       "scatter_rows", "", {{n, d}},

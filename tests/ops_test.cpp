@@ -110,7 +110,8 @@ const Misfit kMisfits[] = {
      }},
     {"permute_rows",
      [](Tape& t) {
-       permute_rows(t, {zeros({2, 3})}, {{ids({1}), ids({1, 0})}});
+       const Permutation order{ids({1, 0}), ids({1, 0})}, shorter{ids({1}), ids({-1, 0})};
+       permute_rows(t, {zeros({2, 3}), zeros({2, 3})}, {order, shorter});
      }},
     {"permute_rows",
      [](Tape& t) {

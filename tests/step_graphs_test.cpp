@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "core/profile.h"
 #include "core/rng.h"
 #include "train/updater.h"
@@ -20,29 +22,52 @@ std::vector<Device> gpus() {
   return devices;
 }
 
-Config small_config(std::vector<std::string> sets) {
-  const char* const yaml =
-      "model:\n"
-      "  encoder: {type: transformer, layers: 2, dim: 16, heads: 2, ffn_dim: 24, dropout: 0.1}\n"
-      "  decoder: {type: transformer, layers: 1, dim: 16, heads: 2, ffn_dim: 24,\n"
-      "            attention_dropout: 0.2}\n"
-      "training: {clip_norm: 1, precision: fp32}\n";
-  return parse_config(yaml, "test", sets);
+constexpr const char* kTransformer =
+    "model:\n"
+    "  encoder: {type: transformer, layers: 2, dim: 16, heads: 2, ffn_dim: 24, dropout: 0.1}\n"
+    "  decoder: {type: transformer, layers: 1, dim: 16, heads: 2, ffn_dim: 24,\n"
+    "            attention_dropout: 0.2}\n";
+constexpr const char* kRecurrent =
+    "model:\n"
+    "  tie_output: false\n"
+    "  encoder: {type: gru, layers: 1, dim: 8, embedding_dim: 12, dropout: 0.1}\n"
+    "  decoder: {type: gru, layers: 1, dim: 16, embedding_dim: 12, readout_dim: 12, dropout: "
+    "0.2}\n";
+constexpr const char* kMixed =
+    "model:\n"
+    "  tie_output: false\n"
+    "  encoder: {type: transformer, layers: 1, dim: 16, heads: 2, ffn_dim: 24, dropout: 0.1}\n"
+    "  decoder: {type: lstm, layers: 2, dim: 16, embedding_dim: 16, readout_dim: 12, dropout: "
+    "0.2}\n";
+
+// A model and what else is set.
+struct Use {
+  std::string model = kTransformer;
+  std::vector<std::string> sets = {};
+  bool recurrent() const { return model != kTransformer; }
+};
+
+Config small_config(const Use& use) {
+  return parse_config(use.model + "training: {clip_norm: 1, precision: fp32}\n", "test", use.sets);
 }
 
 // Batches of sentences of some lengths, longest targets first, a few of each of two shapes; the
-// fifth ends an epoch.
-std::vector<Batch> batches_for(int count) {
+// fifth ends an epoch. Those of recurrent models, which launch much at every step, are fewer, of
+// shorter sentences and of one shape.
+std::vector<Batch> batches_for(const Use& use) {
   Random random(1);
   const auto ids = [&](uint64_t least) {
     std::vector<int32_t> list(least + random.below(3));
     for (int32_t& id : list) id = static_cast<int32_t>(3 + random.below(kVocabulary - 3));
     return list;
   };
-  std::vector<Batch> batches(static_cast<size_t>(count));
+  std::vector<Batch> batches(use.recurrent() ? 7 : 12);
   for (size_t i = 0; i < batches.size(); ++i) {
-    const uint64_t shift = i % 3 == 2 ? 30 : 0;
-    for (const uint64_t least : {12, 8, 4}) batches[i].append(ids(3), ids(least + shift), 0);
+    const uint64_t shift = i % 3 == 2 && !use.recurrent() ? 30 : 0;
+    for (const uint64_t least : {12, 8, 4}) {
+      const uint64_t length = use.recurrent() ? least / 2 - 1 : least;
+      batches[i].append(ids(3), ids(length + shift), 0);
+    }
     batches[i].ends_epoch = i == 4;
   }
   return batches;
@@ -55,14 +80,14 @@ struct Trained {
   bool operator==(const Trained&) const = default;
 };
 
-Trained trained(const std::vector<std::string>& sets, Device device, int profiled_step = -1) {
-  const Config config = small_config(sets);
+Trained trained(const Use& use, Device device, int profiled_step = -1) {
+  const Config config = small_config(use);
   Model model(config.model, kVocabulary, kVocabulary, 5, device);
   Updater updater(config, model);
-  const std::vector<Batch> batches = batches_for(12);
+  const std::vector<Batch> batches = batches_for(use);
   size_t next = 0;
   Trained result;
-  for (int step = 1; next + 3 < batches.size(); ++step) {
+  for (int step = 1; next + 2 < batches.size(); ++step) {
     std::optional<Profile> profile;
     if (step == profiled_step) profile.emplace();
     const auto update = updater.update(step, 0.01 / step, [&] { return batches[next++]; }).finish();
@@ -78,26 +103,33 @@ Trained trained(const std::vector<std::string>& sets, Device device, int profile
   return result;
 }
 
-const std::vector<std::vector<std::string>> kUses = {
-    {},
-    {"training.accumulate=3"},
-    {"training.ema_decay=0.9"},
-    {"training.precision=bf16"},
+const std::vector<Use> kUses = {
+    {kTransformer, {}},
+    {kTransformer, {"training.accumulate=3"}},
+    {kTransformer, {"training.ema_decay=0.9"}},
+    {kTransformer, {"training.precision=bf16"}},
     // fewer positions than lengths are rounded up to
-    {"model.decoder.positions=learned", "model.decoder.max_positions=46", "data.max_length=45",
-     "decoding.max_length=45"},
-    {"training.clip_norm=0", "training.optimizer=adamw"},
+    {kTransformer,
+     {"model.decoder.positions=learned", "model.decoder.max_positions=46", "data.max_length=45",
+      "decoding.max_length=45"}},
+    {kTransformer, {"training.clip_norm=0", "training.optimizer=adamw"}},
+    {kRecurrent, {"training.accumulate=2"}},
+    {kRecurrent, {"training.precision=bf16", "model.decoder.type=lstm"}},
+    {kRecurrent, {"model.decoder.attention=none", "model.encoder.type=lstm"}},
+    {kRecurrent, {"model.decoder.attention=general", "model.decoder.readout=maxout"}},
+    {kRecurrent, {"model.decoder.attention=dot", "model.decoder.input_feeding=true"}},
+    {kMixed, {"training.accumulate=2"}},
 };
 
 TEST(Graphs, OfStepsGiveTheSameBitsAsTheSteps) {
   if (gpus().empty()) GTEST_SKIP() << "no GPU";
   for (const Device device : gpus()) {
-    for (std::vector<std::string> sets : kUses) {
-      SCOPED_TRACE(testing::PrintToString(sets));
-      const Trained with = trained(sets, device);
-      EXPECT_EQ(trained(sets, device, /*profiled_step=*/4), with) << "a step apart changes nothing";
-      sets.push_back("training.cuda_graphs=false");
-      EXPECT_EQ(trained(sets, device), with);
+    for (Use use : kUses) {
+      SCOPED_TRACE(use.model + testing::PrintToString(use.sets));
+      const Trained with = trained(use, device);
+      EXPECT_EQ(trained(use, device, /*profiled_step=*/3), with) << "a step apart changes nothing";
+      use.sets.push_back("training.cuda_graphs=false");
+      EXPECT_EQ(trained(use, device), with);
     }
   }
 }
@@ -105,18 +137,18 @@ TEST(Graphs, OfStepsGiveTheSameBitsAsTheSteps) {
 TEST(Graphs, AreNotMadeWhereEachOperationIsLookedAt) {
   if (gpus().empty()) GTEST_SKIP() << "no GPU";
   for (const Device device : gpus())
-    EXPECT_EQ(trained({"training.debug_nan=true"}, device), trained({}, device));
+    EXPECT_EQ(trained({.sets = {"training.debug_nan=true"}}, device), trained({}, device));
 }
 
 // The batches are rounded up there, and the masks of dropout are the same.
 TEST(Graphs, OfStepsTrainAsACpuDoes) {
   if (gpus().empty()) GTEST_SKIP() << "no GPU";
   for (const Device device : gpus()) {
-    for (const std::vector<std::string>& sets : kUses) {
-      SCOPED_TRACE(testing::PrintToString(sets));
-      const bool low = testing::PrintToString(sets).find("bf16") != std::string::npos;
-      if (low) continue;  // not every CPU has it
-      const Trained gpu = trained(sets, device), cpu = trained(sets, Device{});
+    for (const Use& use : kUses) {
+      const std::string sets = testing::PrintToString(use.sets);
+      SCOPED_TRACE(use.model + sets);
+      if (sets.find("bf16") != std::string::npos) continue;  // not every CPU has it
+      const Trained gpu = trained(use, device), cpu = trained(use, Device{});
       ASSERT_EQ(gpu.losses.size(), cpu.losses.size());
       for (size_t i = 0; i < cpu.losses.size(); ++i) {
         EXPECT_NEAR(gpu.losses[i], cpu.losses[i], 1e-4 * cpu.losses[i]) << "step " << i + 1;
@@ -128,51 +160,43 @@ TEST(Graphs, OfStepsTrainAsACpuDoes) {
   }
 }
 
-// A recurrent model's work depends on every length: it has no graphs, and its batches are as they
-// are.
-TEST(Graphs, AreNotMadeOfRecurrentModels) {
-  if (gpus().empty()) GTEST_SKIP() << "no GPU";
-  const char* const yaml =
-      "model:\n"
-      "  tie_output: false\n"
-      "  encoder: {type: gru, layers: 1, dim: 8, embedding_dim: 12}\n"
-      "  decoder: {type: transformer, layers: 1, dim: 12, heads: 2, ffn_dim: 16}\n"
-      "training: {precision: fp32}\n";
-  for (const Device device : gpus()) {
-    const auto losses = [&](Device on) {
-      const Config config = parse_config(yaml, "test");
-      Model model(config.model, kVocabulary, kVocabulary, 5, on);
-      Updater updater(config, model);
-      std::vector<double> list;
-      for (const Batch& batch : batches_for(4)) {
-        const auto step = std::ssize(list) + 1;
-        list.push_back(updater.update(step, 0.01, [&] { return batch; }).finish().totals.loss);
-      }
-      return list;
-    };
-    const std::vector<double> gpu = losses(device), cpu = losses(Device{});
-    for (size_t i = 0; i < cpu.size(); ++i) EXPECT_NEAR(gpu[i], cpu[i], 1e-4 * cpu[i]);
-  }
+// A batch of two sentences, with that many source and target pieces.
+Batch batch_of(const std::array<int, 4>& lengths) {
+  const auto ids = [](int n) { return std::vector<int32_t>(static_cast<size_t>(n), 3 + n); };
+  Batch batch;
+  batch.append(ids(lengths[0]), ids(lengths[1]), 0);
+  batch.append(ids(lengths[2]), ids(lengths[3]), 1);
+  return batch;
 }
 
-// What is launched for a step that is repeated is not launched by the host.
+// What is launched for a step that is repeated is not launched by the host, whatever the lengths of
+// sentences that are rounded up to the same.
 TEST(Graphs, SpareTheHostTheLaunches) {
   if (gpus().empty()) GTEST_SKIP() << "no GPU";
   for (const Device device : gpus()) {
-    const auto allocations = [&](const std::vector<std::string>& sets) {
-      const Config config = small_config(sets);
+    const auto allocations = [&](Use use, bool graphs) {
+      if (!graphs) use.sets.push_back("training.cuda_graphs=false");
+      const Config config = small_config(use);
       Model model(config.model, kVocabulary, kVocabulary, 5, device);
       Updater updater(config, model);
-      const Batch batch = batches_for(1)[0];
-      const auto update = [&](int step) { updater.update(step, 0.01, [&] { return batch; }); };
+      const std::vector<Batch> batches = {batch_of({12, 15, 5, 9}), batch_of({9, 14, 14, 8}),
+                                          batch_of({13, 14, 3, 13})};
+      for (const Batch& batch : batches)
+        EXPECT_EQ(model.rounded_bucket(batch), model.rounded_bucket(batches[0]));
+      const auto update = [&](int step) {
+        updater.update(step, 0.01, [&] { return batches[static_cast<size_t>(step) - 1]; });
+      };
       update(1);
       update(2);
       const uint64_t before = Allocator::of(device).statistics().allocations;
       update(3);
       return Allocator::of(device).statistics().allocations - before;
     };
-    EXPECT_EQ(allocations({}), 0u);
-    EXPECT_GT(allocations({"training.cuda_graphs=false"}), 50u);
+    for (const char* const model : {kTransformer, kRecurrent, kMixed}) {
+      SCOPED_TRACE(model);
+      EXPECT_EQ(allocations({model, {}}, true), 0u);
+      EXPECT_GT(allocations({model, {}}, false), 50u);
+    }
   }
 }
 

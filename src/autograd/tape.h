@@ -156,8 +156,9 @@ class Tape {
   bool recording() const { return recording_; }
   /// The key of the next dropout mask. The n-th call of a step always gives the same key.
   RandomKey next_random_key();
-  /// The place that the next mask will have.
+  /// The place that the next mask will have, which may be changed to one that none has had.
   uint32_t next_site() const { return key_.site; }
+  void set_next_site(uint32_t site) { key_.site = site; }
 
   /// What matrix products read: kReal, or kBf16, whose sums are still made in real. What only
   /// products read is best written as this type. With `tf32`, which needs a GPU, floats are

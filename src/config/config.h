@@ -291,7 +291,7 @@ struct TrainingConfig {
     v("keep", keep, "numbered checkpoints kept besides best and last", at_least(0));
     v("samples", samples, "translations shown at a validation", at_least(0));
     v("cuda_graphs", cuda_graphs,
-      "on a GPU, repeat a transformer's steps as graphs; recurrent models have none");
+      "on a GPU, repeat the steps for batches of the same rounded shapes as graphs");
     v("debug_nan", debug_nan, "look for the operation that made a NaN first (slower)");
     v("tensorboard", tensorboard,
       "write what the log tells as event files too: tensorboard --logdir shows the run directory");

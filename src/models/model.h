@@ -42,8 +42,8 @@ class Encoder {
   /// attention, if they have any.
   virtual Memory encode(Tape& tape, const Variable& embedded, const Packing& packing,
                         AttentionMaps* maps) const = 0;
-  /// The longest source, in tokens, that it can read.
-  virtual int64_t longest() const = 0;
+  /// How it reads them.
+  virtual Reading reading() const = 0;
 };
 
 /// Where a decoder stands in its hypotheses: one row each. Only its decoder knows what is in it.
@@ -82,8 +82,8 @@ class Decoder {
 
   /// Whether its steps can say where they attended to.
   virtual bool has_attention() const = 0;
-  /// The longest target, in tokens, that it can write.
-  virtual int64_t longest() const = 0;
+  /// How it reads targets, of which it can write as long ones.
+  virtual Reading reading() const = 0;
 };
 
 /// An encoder, a decoder, their embeddings and the output layer.
@@ -103,6 +103,10 @@ class Model {
   /// A batch on this model's device, in its own shapes.
   DeviceBatch load(const Batch& batch) const {
     return DeviceBatch(batch, exact_bucket(batch), device_);
+  }
+  /// Shapes for it that many batches share.
+  Bucket rounded_bucket(const Batch& batch) const {
+    return dragoman::rounded_bucket(batch, encoder_->reading(), decoder_->reading());
   }
 
   /// `maps`, if not null, gets where the encoder attended to.
@@ -127,8 +131,8 @@ class Model {
   void reorder(DecoderState& state, const Tensor& rows) const;
 
   bool has_attention() const { return decoder_->has_attention(); }
-  int64_t longest_source() const { return encoder_->longest(); }
-  int64_t longest_target() const { return decoder_->longest(); }
+  int64_t longest_source() const { return encoder_->reading().longest; }
+  int64_t longest_target() const { return decoder_->reading().longest; }
   int64_t target_vocabulary() const { return target_vocabulary_; }
 
  private:

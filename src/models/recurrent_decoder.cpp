@@ -1,6 +1,12 @@
 #include "models/recurrent_decoder.h"
 
 namespace dragoman {
+namespace {
+
+// More places of dropout masks than the steps of a batch have.
+constexpr uint32_t kSitesOfSteps = 1 << 16;
+
+}  // namespace
 
 struct RecurrentDecoder::Context {
   Variable keys;           // [memory tokens, ...]; undefined without attention
@@ -172,51 +178,54 @@ Variable RecurrentDecoder::read_out(Tape& tape, const Variable& state, const Var
   sum = add(tape, sum, read_context_(tape, context));
   if (readout_ == Readout::kMaxout) sum = maxout(tape, sum);
   if (readout_ == Readout::kTanh) sum = dragoman::tanh(tape, sum);
-  return dropout(tape, sum, dropout_);
+  return sum;
 }
 
 Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variable& embedded,
                                   const Packing& packing, AttentionMaps* maps) const {
-  for (int64_t s = 1; s < packing.sentences(); ++s) {
-    check(packing.length(s) <= packing.length(s - 1),
-          "the target sentences of a batch must stand longest first");
-  }
-  const TimeOrder order = time_order(packing, false);
+  check(packing.longest_first, "the target sentences of a batch must stand longest first");
+  const TimeOrder& order = packing.forwards;
   const Context context = prepare(tape, memory);
   const Variable inputs = permute_rows(tape, {dropout(tape, embedded, embedding_dropout_)},
                                        {order.in_time()}, tape.products());
   const std::vector<Variable> from_embedding =
-      split_rows(tape, from_below_[0](tape, inputs, input_type(tape)), order.sizes);
+      split_rows(tape, from_below_[0](tape, inputs, input_type(tape)), order.steps);
   const std::vector<Variable> embedded_steps =
-      input_feeding_ ? split_rows(tape, inputs, order.sizes) : std::vector<Variable>();
+      input_feeding_ ? split_rows(tape, inputs, order.steps) : std::vector<Variable>();
   Carried carried = initial(tape, memory);
   std::vector<Variable> states, contexts, readouts, attended;
   const bool watched = maps != nullptr && has_attention();
-  for (size_t t = 0; t < order.sizes.size(); ++t) {
-    carried = first(tape, carried, order.sizes[t]);
+  const uint32_t site = tape.next_site();
+  for (size_t t = 0; t < order.steps.size(); ++t) {
+    carried = first(tape, carried, order.steps[t]);
     Tensor weights;
     advance(tape, context, from_embedding[t], carried, watched ? &weights : nullptr);
     if (watched) attended.emplace_back(weights);
     if (input_feeding_) {
-      carried.readout = read_out(tape, carried.top, embedded_steps[t], carried.context);
+      carried.readout =
+          dropout(tape, read_out(tape, carried.top, embedded_steps[t], carried.context), dropout_);
       readouts.push_back(carried.readout);
     } else {
       states.push_back(carried.top);
       contexts.push_back(carried.context);
     }
   }
+  // Masks after the loop do not depend on its length, which may have been rounded up.
+  tape.set_next_site(site + kSitesOfSteps);
   if (watched) {
     const Tensor weights =
         permute_rows(tape, {concat_rows(tape, attended)}, {order.packed()}).value();
     maps->push_back(
         {AttentionMap::Kind::kCross, 0, weights.reshape({weights.rows(), 1, weights.columns()})});
   }
-  // Without input feeding no step needs a readout: one product makes them all.
   const DType read = tape.products();
-  const Variable features = input_feeding_ ? concat_rows(tape, readouts)
-                                           : read_out(tape, concat_rows(tape, states, read), inputs,
-                                                      concat_rows(tape, contexts, read));
-  return permute_rows(tape, {features}, {order.packed()}, read);
+  if (input_feeding_)
+    return permute_rows(tape, {concat_rows(tape, readouts)}, {order.packed()}, read);
+  // No step needs a readout: one product makes them all. Its mask is that of the tokens, whatever
+  // rows the steps have besides.
+  const Variable features =
+      read_out(tape, concat_rows(tape, states, read), inputs, concat_rows(tape, contexts, read));
+  return dropout(tape, permute_rows(tape, {features}, {order.packed()}), dropout_);
 }
 
 std::unique_ptr<DecoderState> RecurrentDecoder::start(Tape& tape, const Memory& memory) const {

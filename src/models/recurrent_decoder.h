@@ -32,7 +32,7 @@ class RecurrentDecoder : public Decoder {
                    bool want_attention) const override;
   void reorder(DecoderState& state, const Tensor& rows) const override;
   bool has_attention() const override { return attention_ != Attention::kNone; }
-  int64_t longest() const override { return 1 << 20; }
+  Reading reading() const override { return {.longest = 1 << 20, .in_time = true}; }
 
  private:
   enum class Attention { kNone, kAdditive, kDot, kGeneral };
@@ -53,7 +53,8 @@ class RecurrentDecoder : public Decoder {
   // carried state; its readout is left for `read_out`, unless it is fed to the next step.
   void advance(Tape& tape, const Context& context, const Variable& from_embedding, Carried& carried,
                Tensor* weights) const;
-  // From states and contexts (of one step or of all) to features for the output layer.
+  // From states and contexts (of one step or of all) to features for the output layer, before
+  // their dropout.
   Variable read_out(Tape& tape, const Variable& state, const Variable& embedded,
                     const Variable& context) const;
 

@@ -23,8 +23,7 @@ RecurrentEncoder::RecurrentEncoder(const Scope& scope, const EncoderConfig& conf
 
 Memory RecurrentEncoder::encode(Tape& tape, const Variable& embedded, const Packing& packing,
                                 AttentionMaps* /*maps*/) const {
-  const TimeOrder forwards = time_order(packing, false);
-  const TimeOrder backwards = bidirectional_ ? time_order(packing, true) : TimeOrder();
+  const TimeOrder &forwards = packing.forwards, &backwards = packing.backwards;
   Variable x = dropout(tape, embedded, embedding_dropout_);
   std::vector<Permutation> orders = {forwards.packed()};
   if (bidirectional_) orders.push_back(backwards.packed());

@@ -15,7 +15,7 @@ class RecurrentEncoder : public Encoder {
   RecurrentEncoder(const Scope& scope, const EncoderConfig& config);
   Memory encode(Tape& tape, const Variable& embedded, const Packing& packing,
                 AttentionMaps* maps) const override;
-  int64_t longest() const override { return 1 << 20; }
+  Reading reading() const override { return {.longest = 1 << 20, .in_time = true}; }
 
  private:
   struct Layer {

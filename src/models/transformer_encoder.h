@@ -18,7 +18,7 @@ class TransformerEncoder : public Encoder {
   TransformerEncoder(const Scope& scope, const EncoderConfig& config);
   Memory encode(Tape& tape, const Variable& embedded, const Packing& packing,
                 AttentionMaps* maps) const override;
-  int64_t longest() const override { return positions_.limit(); }
+  Reading reading() const override { return {.longest = positions_.limit()}; }
 
  private:
   struct Layer {

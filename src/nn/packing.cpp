@@ -1,58 +1,108 @@
 #include "nn/packing.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 namespace dragoman {
+namespace {
 
-std::vector<int32_t> positions_of(std::span<const int32_t> bounds) {
-  std::vector<int32_t> positions;
-  positions.reserve(static_cast<size_t>(bounds.back()));
-  for (size_t s = 1; s < bounds.size(); ++s) {
-    for (int32_t place = 0; place < bounds[s] - bounds[s - 1]; ++place) positions.push_back(place);
+// The sentences that are read, longest first.
+std::vector<int32_t> by_length(const Outline& outline) {
+  std::vector<int32_t> order(static_cast<size_t>(outline.read));
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, std::greater(), [&](int32_t s) { return outline.length(s); });
+  return order;
+}
+
+int64_t rows_of(const std::vector<int64_t>& steps) {
+  return std::accumulate(steps.begin(), steps.end(), int64_t{0});
+}
+
+// The numbers of a TimeOrder: rows, places, ends.
+void append_order(const Outline& outline, bool backwards, std::vector<int32_t>& words) {
+  const std::vector<int32_t> order = by_length(outline);
+  std::vector<int32_t> rows(static_cast<size_t>(rows_of(outline.steps)), -1);
+  std::vector<int32_t> places(static_cast<size_t>(outline.tokens()), -1);
+  std::vector<int32_t> ends(static_cast<size_t>(outline.sentences()), -1);
+  int64_t begin = 0;  // of the step
+  size_t active = order.size();
+  for (int64_t t = 0; t < std::ssize(outline.steps); ++t) {
+    while (active > 0 && outline.length(order[active - 1]) <= t) --active;
+    const int64_t size = outline.steps[static_cast<size_t>(t)];
+    check(static_cast<int64_t>(active) <= size,
+          "a batch of {} sentences with a token {} does not fit into {} rows", active, t, size);
+    for (size_t rank = 0; rank < active; ++rank) {
+      const auto s = static_cast<size_t>(order[rank]);
+      const int64_t row = backwards ? outline.bounds[s + 1] - 1 - t : outline.bounds[s] + t;
+      const int64_t place = begin + static_cast<int64_t>(rank);
+      rows[static_cast<size_t>(place)] = static_cast<int32_t>(row);
+      places[static_cast<size_t>(row)] = ends[s] = static_cast<int32_t>(place);
+    }
+    begin += size;
   }
-  return positions;
+  check(order.empty() || outline.length(order[0]) <= std::ssize(outline.steps),
+        "a batch whose longest sentence has {} tokens does not fit into {} steps",
+        outline.length(order[0]), outline.steps.size());
+  for (const auto* part : {&rows, &places, &ends})
+    words.insert(words.end(), part->begin(), part->end());
+}
+
+}  // namespace
+
+std::vector<int64_t> steps_of(std::span<const int32_t> bounds) {
+  std::vector<int64_t> steps;
+  for (size_t s = 1; s < bounds.size(); ++s) {
+    const auto length = static_cast<size_t>(bounds[s] - bounds[s - 1]);
+    if (length > steps.size()) steps.resize(length);
+    for (size_t t = 0; t < length; ++t) ++steps[t];
+  }
+  return steps;
+}
+
+void append_packing(const Outline& outline, std::vector<int32_t>& words) {
+  words.insert(words.end(), outline.bounds.begin(), outline.bounds.end());
+  for (int64_t s = 0; s < outline.sentences(); ++s) {
+    for (int32_t place = 0; place < outline.length(s); ++place) words.push_back(place);
+  }
+  if (outline.steps.empty()) return;
+  append_order(outline, false, words);
+  append_order(outline, true, words);
+}
+
+Packing packing_at(const Tensor& words, int64_t& place, const Outline& outline) {
+  const auto next = [&](int64_t size) {
+    place += size;
+    return words.view(place - size, {size});
+  };
+  Packing packing{.offsets = next(outline.sentences() + 1), .positions = next(outline.tokens())};
+  packing.longest = outline.longest;
+  if (outline.steps.empty()) return packing;
+  const int64_t rows = rows_of(outline.steps);
+  for (TimeOrder* order : {&packing.forwards, &packing.backwards}) {
+    *order = {.steps = outline.steps,
+              .rows = next(rows),
+              .places = next(outline.tokens()),
+              .ends = next(outline.sentences())};
+  }
+  packing.longest_first = std::ranges::is_sorted(by_length(outline));
+  return packing;
 }
 
 Packing pack(std::span<const int32_t> bounds, Device device) {
   check(!bounds.empty() && bounds.front() == 0, "a packing begins at row 0");
-  Packing packing;
-  packing.bounds.assign(bounds.begin(), bounds.end());
-  for (int64_t s = 0; s < packing.sentences(); ++s) {
-    check(packing.length(s) > 0, "sentence {} of a batch is empty", s);
-    packing.longest = std::max(packing.longest, packing.length(s));
+  Outline outline;
+  outline.bounds.assign(bounds.begin(), bounds.end());
+  outline.read = outline.sentences();
+  for (int64_t s = 0; s < outline.sentences(); ++s) {
+    check(outline.length(s) > 0, "sentence {} of a batch is empty", s);
   }
-  const std::vector<int32_t> positions = positions_of(bounds);
-  packing.offsets = Tensor::from(bounds, {static_cast<int64_t>(bounds.size())}, device);
-  packing.positions = Tensor::from(positions, {packing.tokens()}, device);
-  return packing;
-}
-
-TimeOrder time_order(const Packing& packing, bool backwards) {
-  const auto sentences = static_cast<size_t>(packing.sentences());
-  std::vector<int32_t> by_length(sentences);
-  std::iota(by_length.begin(), by_length.end(), 0);
-  std::stable_sort(by_length.begin(), by_length.end(),
-                   [&](int32_t a, int32_t b) { return packing.length(a) > packing.length(b); });
-  TimeOrder order;
-  std::vector<int32_t> rows, places(static_cast<size_t>(packing.tokens())), ends(sentences, -1);
-  rows.reserve(places.size());
-  size_t active = sentences;
-  for (int64_t t = 0; std::ssize(rows) < packing.tokens(); ++t) {
-    while (active > 0 && packing.length(by_length[active - 1]) <= t) --active;
-    order.sizes.push_back(static_cast<int64_t>(active));
-    for (size_t rank = 0; rank < active; ++rank) {
-      const auto s = static_cast<size_t>(by_length[rank]);
-      const int64_t row = backwards ? packing.bounds[s + 1] - 1 - t : packing.bounds[s] + t;
-      places[static_cast<size_t>(row)] = ends[s] = static_cast<int32_t>(rows.size());
-      rows.push_back(static_cast<int32_t>(row));
-    }
-  }
-  const Device device = packing.offsets.device();
-  order.rows = Tensor::from(rows, {packing.tokens()}, device);
-  order.places = Tensor::from(places, {packing.tokens()}, device);
-  order.ends = Tensor::from(ends, {packing.sentences()}, device);
-  return order;
+  outline.steps = steps_of(bounds);
+  outline.longest = std::ssize(outline.steps);
+  std::vector<int32_t> words;
+  append_packing(outline, words);
+  int64_t place = 0;
+  return packing_at(Tensor::from(words, {std::ssize(words)}, device), place, outline);
 }
 
 AttentionLayout self_layout(const Packing& packing) { return cross_layout(packing, packing); }

@@ -10,12 +10,40 @@
 
 namespace dragoman {
 
-/// Sentence s is the rows [bounds[s], bounds[s + 1]) of a matrix [tokens, features].
+/// The order in which a recurrent layer reads a batch: all first tokens, then all second ones, and
+/// so on; the longest sentence first, so that the sentences still being read are always the first
+/// rows of the state. A step may have more rows than sentences are left: these read zeros, and
+/// nobody reads them.
+struct TimeOrder {
+  std::vector<int64_t> steps;  ///< The rows of every step, none of them more than that before it.
+  Tensor rows;    ///< int32 [rows of all steps]: the packed row that each reads, -1 for none.
+  Tensor places;  ///< int32 [tokens]: the inverse, the place of each packed row, -1 for none.
+  Tensor ends;    ///< int32 [sentences]: the place of the last token that is read of a sentence, -1
+                  ///< where it has none.
+
+  Permutation in_time() const { return {rows, places}; }
+  Permutation packed() const { return {places, rows}; }
+};
+
+/// Sentence s is the rows [offsets[s], offsets[s + 1]) of a matrix [tokens, features].
 struct Packing {
-  std::vector<int32_t> bounds;  ///< [sentences + 1], on the host.
-  Tensor offsets;               ///< The same on the device.
-  Tensor positions;     ///< int32 [tokens]: the place of each token in its sentence, from 0.
-  int64_t longest = 0;  ///< Tokens of the longest sentence, or more.
+  Tensor offsets;             ///< int32 [sentences + 1]
+  Tensor positions;           ///< int32 [tokens]: the place of each token in its sentence, from 0.
+  int64_t longest = 0;        ///< Tokens of the longest sentence, or more.
+  TimeOrder forwards;         ///< For recurrent layers: undefined in a batch that none reads.
+  TimeOrder backwards;        ///< The same, each sentence from its end.
+  bool longest_first = true;  ///< Whether sentence s is row s of every step of `forwards`.
+
+  int64_t sentences() const { return offsets.size() - 1; }
+  int64_t tokens() const { return positions.size(); }
+};
+
+/// What a packing is made from: the sentences of a batch on the host.
+struct Outline {
+  std::vector<int32_t> bounds;  ///< Packing::offsets
+  int64_t longest = 0;          ///< Packing::longest
+  int64_t read = 0;  ///< Sentences that recurrent layers read; those behind them fill a batch up.
+  std::vector<int64_t> steps;  ///< TimeOrder::steps; empty where no recurrent layer reads.
 
   int64_t sentences() const { return static_cast<int64_t>(bounds.size()) - 1; }
   int64_t tokens() const { return bounds.back(); }
@@ -25,10 +53,16 @@ struct Packing {
   }
 };
 
-/// The place of each token in its sentence; bounds as in Packing.
-std::vector<int32_t> positions_of(std::span<const int32_t> bounds);
+/// How many sentences have a t-th token, for every t.
+std::vector<int64_t> steps_of(std::span<const int32_t> bounds);
 
-/// The packing of sentences that end where the next begins; bounds as in Packing.
+/// Adds the numbers that the tensors of the outline's packing hold.
+void append_packing(const Outline& outline, std::vector<int32_t>& words);
+/// The packing whose numbers append_packing added from `place` on, which becomes the place behind
+/// them.
+Packing packing_at(const Tensor& words, int64_t& place, const Outline& outline);
+
+/// The packing of sentences that end where the next begins; bounds as in Outline.
 Packing pack(std::span<const int32_t> bounds, Device device);
 
 /// Ids of tokens and how they are packed.
@@ -36,23 +70,6 @@ struct TokenBatch {
   Tensor ids;  ///< int32 [tokens]
   Packing packing;
 };
-
-/// The order in which a recurrent network reads a batch: all first tokens, then all second ones,
-/// and so on; the longest sentence first, so that the sentences still being read are always the
-/// first rows of the state.
-struct TimeOrder {
-  Tensor rows;    ///< int32 [tokens]: the packed row of each place in this order.
-  Tensor places;  ///< int32 [tokens]: the inverse, the place of each packed row.
-  Tensor ends;    ///< int32 [sentences]: the place of the last token that is read of a sentence, -1
-                  ///< where it has none.
-  std::vector<int64_t> sizes;  ///< Sentences that have a t-th token, for every t.
-
-  Permutation in_time() const { return {rows, places}; }
-  Permutation packed() const { return {places, rows}; }
-};
-
-/// The order that reads forwards, or each sentence from its end.
-TimeOrder time_order(const Packing& packing, bool backwards);
 
 /// Self-attention: every sentence is a group, and its own segment.
 AttentionLayout self_layout(const Packing& packing);

@@ -69,12 +69,12 @@ RecurrentLayer::RecurrentLayer(const Scope& scope, RecurrentCell::Kind kind, int
 Variable RecurrentLayer::operator()(Tape& tape, const Variable& x, const TimeOrder& order) const {
   const Variable inputs = from_input_(
       tape, permute_rows(tape, {x}, {order.in_time()}, tape.products()), cell_.input_type(tape));
-  const std::vector<Variable> steps = split_rows(tape, inputs, order.sizes);
+  const std::vector<Variable> steps = split_rows(tape, inputs, order.steps);
   RecurrentState state = cell_.start(tape, steps[0]);
   std::vector<Variable> hidden = {state.hidden};
   hidden.reserve(steps.size());
   for (size_t t = 1; t < steps.size(); ++t) {
-    state = cell_.step(tape, steps[t], first_rows(tape, state, order.sizes[t]));
+    state = cell_.step(tape, steps[t], first_rows(tape, state, order.steps[t]));
     hidden.push_back(state.hidden);
   }
   return concat_rows(tape, hidden);

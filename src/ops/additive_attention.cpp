@@ -10,9 +10,12 @@
 // A step's backward makes the gradient of its queries, which the step before waits for; those of
 // keys and values are made of all steps at once, a sentence at a time: adding to them at every step
 // would read and write the most of all.
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "core/math.h"
@@ -162,6 +165,27 @@ struct ClearStep {
   }
 };
 
+// Numbers that a launch has among its arguments, where a graph of the steps keeps them: it has no
+// copies from the host.
+struct WriteNumbers {
+  std::array<int32_t, 512> numbers;
+  int32_t* to;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { to[i] = numbers[static_cast<size_t>(i)]; }
+};
+
+Tensor written_by_launches(std::span<const int32_t> numbers, Device device) {
+  const Tensor tensor = Tensor::empty({std::ssize(numbers)}, DType::kInt32, device);
+  WriteNumbers some{.numbers = {}, .to = tensor.data<int32_t>()};
+  while (!numbers.empty()) {
+    const auto part = numbers.first(std::min(numbers.size(), some.numbers.size()));
+    std::ranges::copy(part, some.numbers.begin());
+    launch::map(device, std::ssize(part), some);
+    numbers = numbers.subspan(part.size());
+    some.to += part.size();
+  }
+  return tensor;
+}
+
 // The gradients of a sentence's keys and values, and its part of the weight's, from all its steps.
 template <class T>
 struct AdditiveSentence {
@@ -275,7 +299,7 @@ class AdditiveSteps {
       for (int64_t s = 0; s < step.queries; ++s) ++places[static_cast<size_t>(s) + 1];
     }
     std::partial_sum(places.begin(), places.end(), places.begin());
-    places_ = Tensor::from(places, {std::ssize(places)}, device);
+    places_ = written_by_launches(places, device);
     const auto rows = [&](int64_t columns) {
       return Tensor::empty({places.back(), columns}, DType::kReal, device);
     };

@@ -41,9 +41,9 @@ struct RowLoss {
       if (to) lane.each(classes, [=](int64_t c) { to[c] = real{0}; });
       return;
     }
+    const real at_target = v[target];  // before the exponentials, which a lane may begin early
     const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
     const real total = lane.sum(classes, [=](int64_t c) { return v[c]; });
-    const real at_target = v[target];
     const real exponentials =
         lane.sum(classes, [=](int64_t c) { return v[c] = exp_of(v[c] - most); });
     const real log_total = most + std::log(exponentials);

@@ -64,7 +64,7 @@ struct WriteBoth {
   }
 };
 
-// Row i of the result, its columns from `begin` on: row index[i] of `from`.
+// Row i of the result, its columns from `begin` on: row index[i] of `from`, or zeros.
 template <class W>
 struct PermuteRow {
   const real* from;
@@ -73,9 +73,11 @@ struct PermuteRow {
   W write;
   int64_t columns, begin, width;
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    const real* in = from + index[row] * from_columns;
-    lane.each(width,
-              [=, to = write, first = row * columns + begin](int64_t c) { to(first + c, in[c]); });
+    const int64_t at = index[row];
+    const real* in = from + (at >= 0 ? at : 0) * from_columns;
+    lane.each(width, [=, to = write, first = row * columns + begin](int64_t c) {
+      to(first + c, at >= 0 ? in[c] : real{0});
+    });
   }
 };
 
@@ -210,14 +212,14 @@ Variable permute_rows(Tape& tape, const std::vector<Variable>& parts,
                       const std::vector<Permutation>& orders, DType type) {
   check(!parts.empty() && parts.size() == orders.size(),
         "permute_rows: {} matrices and {} permutations", parts.size(), orders.size());
-  const int64_t n = parts[0].rows();
+  const int64_t from = parts[0].rows(), n = orders[0].rows.size();
   const Device device = parts[0].value().device();
   int64_t columns = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
-    check(parts[i].rows() == n, "permute_rows: the shapes {} and {} differ in rows",
+    check(parts[i].rows() == from, "permute_rows: the shapes {} and {} differ in rows",
           parts[0].shape(), parts[i].shape());
     check_ids("permute_rows", "the rows of a permutation", orders[i].rows, n);
-    check_ids("permute_rows", "the places of a permutation", orders[i].places, n);
+    check_ids("permute_rows", "the places of a permutation", orders[i].places, from);
     columns += parts[i].columns();
   }
   const Tensor y = Tensor::empty({n, columns}, type, device);
@@ -245,7 +247,7 @@ Variable permute_rows(Tape& tape, const std::vector<Variable>& parts,
     for (size_t i = 0; i < parts.size(); ++i) {
       const int64_t width = parts[i].columns();
       write_gradient(parts[i], [&](auto to) {
-        launch::rows(device, n, width,
+        launch::rows(device, from, width,
                      PermuteRow{dy[0].data() + first, columns, orders[i].places.data<int32_t>(), to,
                                 width, 0, width});
       });

@@ -40,8 +40,6 @@ Updater::Updater(const Config& config, Model& model)
       optimizer_(model.parameters(), config.training),
       orders_(model.device()),
       result_(model.device()),
-      rounds_shapes_(model.device().on_gpu() && config.model.encoder.is_transformer() &&
-                     config.model.decoder.is_transformer()),
       graphs_(model.device()) {
   refresh();
 }
@@ -109,8 +107,8 @@ std::vector<Batch> Updater::take(const std::function<Batch()>& next_batch) const
 }
 
 uint32_t Updater::run_part(const Batch& batch, int number, bool last, uint32_t site) {
-  if (!rounds_shapes_) return compute(model_.load(batch), number, last, site);
-  const Bucket bucket = rounded_bucket(batch, model_.longest_source(), model_.longest_target());
+  if (!model_.device().on_gpu()) return compute(model_.load(batch), number, last, site);
+  const Bucket bucket = model_.rounded_bucket(batch);
   if (!training_.cuda_graphs || training_.debug_nan || Profile::lives())
     return compute(DeviceBatch(batch, bucket, model_.device()), number, last, site);
   return graphs_.run({bucket, number, last}, batch, [&](const DeviceBatch& loaded) {

@@ -2,9 +2,9 @@
 //
 // What it does with a batch is work of the device alone, without the host in between: the numbers
 // of a step are put into the device's memory before it, and what it found is read after it. On a
-// GPU the batches of a transformer are rounded up to few shapes, and the work for each is repeated
-// as a graph, unless training.cuda_graphs is false, training.debug_nan is set or a Profile lives:
-// then the same is launched piece by piece, with the same result.
+// GPU batches are rounded up to few shapes, and the work for each is repeated as a graph, unless
+// training.cuda_graphs is false, training.debug_nan is set or a Profile lives: then the same is
+// launched piece by piece, with the same result.
 #pragma once
 
 #include <cstdint>
@@ -83,7 +83,6 @@ class Updater {
   Optimizer optimizer_;
   Record<UpdateOrders> orders_;
   Record<UpdateResult> result_;
-  bool rounds_shapes_;  // of batches
   StepGraphs graphs_;
   FairThreads threads_;
 };

@@ -11,7 +11,8 @@
 #include "ops/column_gradients.h"
 #include "ops/ops.h"
 #if defined(__CUDACC__)
-#include "ops/flash_attention_cuda.h"
+#include "ops/flash_backward_cuda.h"
+#include "ops/flash_forward_cuda.h"
 #endif
 
 namespace dragoman {

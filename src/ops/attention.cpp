@@ -130,18 +130,20 @@ struct AttentionStep : AttentionKernel<In> {
     for (int64_t i = 0; i < t.queries; ++i) {
       const int64_t keys = visible(t, i), row = (t.query_begin + i) * heads + t.head;
       const In* q = query_at(t, i);
-      for (int64_t j = 0; j < keys; ++j) {
+      lane.sums(keys, head_dim, p, [=, *this](int64_t j) {
         const In* k = key_at(t, j);
-        const real product = lane.sum(head_dim, [=](int64_t c) { return q[c] * k[c]; });
-        lane.once([=, f = scale] { p[j] = f * product; });
-      }
-      const real share = exponentials(lane, keys, p);
+        return [=](int64_t c) { return q[c] * k[c]; };
+      });
+      const real share = exponentials(lane, keys, p, scale);
       lane.each(value_dim, [=](int64_t c) { mixed[c] = 0; });
-      for (int64_t j = 0; j < keys; ++j) {
-        const In* v = value_at(t, j);
-        const real weight = share * p[j];
-        lane.each(value_dim, [=](int64_t c) { mixed[c] += weight * v[c]; });
-      }
+      lane.add_up(
+          value_dim, keys,
+          [=, *this](int64_t j) {
+            const In* v = value_at(t, j);
+            const real weight = share * p[j];
+            return [=](int64_t c, real& sum) { sum += weight * v[c]; };
+          },
+          mixed);
       T* to = out + row * value_dim;
       lane.each(value_dim, [=](int64_t c) { to[c] = mixed[c]; });
       if (weights) {
@@ -151,12 +153,12 @@ struct AttentionStep : AttentionKernel<In> {
     }
   }
 
-  // exp(p - the largest p), and 1 / their sum. The ends of short rows would cost the most: hence
-  // whole vectors, whose rest is masked.
-  DRAGOMAN_HOST_DEVICE static real exponentials(Lane lane, int64_t keys, real* p) {
+  // exp(f p - the largest f p), and 1 / their sum. The ends of short rows would cost the most:
+  // hence whole vectors, whose rest is masked.
+  DRAGOMAN_HOST_DEVICE static real exponentials(Lane lane, int64_t keys, real* p, real f) {
     if (keys == 0) return 0;
     const int64_t width = tile::padded(keys);
-    lane.each(width, [=](int64_t j) { p[j] = j < keys ? p[j] : Lane::lowest(); });
+    lane.each(width, [=](int64_t j) { p[j] = j < keys ? f * p[j] : Lane::lowest(); });
     const real most = lane.max_row(width, p);
     lane.each(width, [=](int64_t j) { p[j] = exp_of(p[j] - most); });
     return 1 / lane.sum_row(width, p);

@@ -1,7 +1,7 @@
 // How the body of an operation is run over its elements. An operation hands over a functor marked
 // DRAGOMAN_HOST_DEVICE; the launchers divide its work among threads and vectors
-// (tensor/launch_cpu.h) or among the threads of a GPU (tensor/launch_cuda.h, the only file with
-// kernels). A source that includes this is compiled as CUDA where there is CUDA (CMakeLists.txt).
+// (tensor/launch_cpu.h) or among the threads of a GPU (tensor/launch_cuda.h). A source that
+// includes this is compiled as CUDA where there is CUDA (CMakeLists.txt).
 //
 // A functor names what it needs before it and captures it all by [=]: CUDA allows no initialised
 // captures in code for both sides. Where a closure of the tape follows, these names stand in a

@@ -1,5 +1,5 @@
-// The launchers of a GPU. Kernels are here and nowhere else. Each output is summed by one thread,
-// or by the threads of a block in a fixed order: results are the same from run to run.
+// The launchers of a GPU. Each output is summed by one thread, or by the threads of a block in a
+// fixed order: results are the same from run to run.
 #pragma once
 
 #include <cuda_runtime.h>

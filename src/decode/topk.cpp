@@ -64,32 +64,35 @@ void select(const Tensor& logits, const Tensor& log_totals, const Tensor& ids,
   const auto totals = log_totals.data();
   const auto chosen = ids.data<int32_t>();
   const auto out = log_probabilities.data();
-  launch::tasks(
-      logits.device(), n, blocks, n * classes,
-      [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row, real * largest) {
-        real* v = in + row * classes;
-        const auto width = [=](int64_t b) {
-          return classes - b * kBlock < kBlock ? classes - b * kBlock : kBlock;
-        };
-        const auto find_largest = [=](int64_t b) {
-          const real most = lane.max(width(b), [=](int64_t i) { return v[b * kBlock + i]; });
-          lane.once([=] { largest[b] = most; });
-        };
-        for (int64_t b = 0; b < blocks; ++b) find_largest(b);
-        for (int64_t rank = row * count; rank < (row + 1) * count; ++rank) {
-          const real best = lane.max(blocks, [=](int64_t b) { return largest[b]; });
-          const bool none = best <= kNothing;
-          const int64_t block = none ? 0 : find(lane, largest, blocks, best);
-          const int64_t id =
-              none ? -1 : block * kBlock + find(lane, v + block * kBlock, width(block), best);
-          lane.once([=] {
-            out[rank] = best - totals[row];
-            chosen[rank] = static_cast<int32_t>(id);
-            if (!none) v[id] = -std::numeric_limits<real>::infinity();
-          });
-          if (!none) find_largest(block);
-        }
-      });
+  launch::tasks(logits.device(), n, blocks, n * classes,
+                [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row, real * largest) {
+                  real* v = in + row * classes;
+                  const auto width = [=](int64_t b) {
+                    return classes - b * kBlock < kBlock ? classes - b * kBlock : kBlock;
+                  };
+                  const auto block_of = [=](int64_t b) {
+                    const real* from = v + b * kBlock;
+                    return [=](int64_t i) { return from[i]; };
+                  };
+                  lane.maxima(blocks, width, largest, block_of);
+                  for (int64_t rank = row * count; rank < (row + 1) * count; ++rank) {
+                    const real best = lane.max(blocks, [=](int64_t b) { return largest[b]; });
+                    const bool none = best <= kNothing;
+                    const int64_t block = none ? 0 : find(lane, largest, blocks, best);
+                    const int64_t id =
+                        none ? -1
+                             : block * kBlock + find(lane, v + block * kBlock, width(block), best);
+                    lane.once([=] {
+                      out[rank] = best - totals[row];
+                      chosen[rank] = static_cast<int32_t>(id);
+                      if (!none) v[id] = -std::numeric_limits<real>::infinity();
+                    });
+                    if (!none) {
+                      const real most = lane.max(width(block), block_of(block));
+                      lane.once([=] { largest[block] = most; });
+                    }
+                  }
+                });
 }
 
 }  // namespace

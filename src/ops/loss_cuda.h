@@ -7,6 +7,7 @@
 
 #include "core/math.h"
 #include "tensor/cuda.h"
+#include "tensor/vectors_cuda.h"
 
 namespace dragoman::loss_detail::gpu {
 
@@ -49,24 +50,17 @@ __global__ void __launch_bounds__(kThreads) row_loss_kernel(const __grid_constan
       if (c < classes) use(part * kTogether, c);
     }
   };
-  const auto give = [&](int c, float a, float b, float d, float e) {
-    if constexpr (std::is_same_v<T, Bf16>) {
-      const Bf16 four[] = {a, b, d, e};
-      *reinterpret_cast<uint2*>(to + c) = *reinterpret_cast<const uint2*>(four);
-    } else {
-      *reinterpret_cast<float4*>(to + c) = make_float4(a, b, d, e);
-    }
-  };
   if (target < 0) {
     if (threadIdx.x == 0) f.losses[row] = f.log_probabilities[row] = 0;
-    if (to) each_part([&](int, int c) { give(c, 0, 0, 0, 0); });
+    if (to) each_part([&](int, int c) { vectors::write(to + c, {0, 0, 0, 0}); });
     return;
   }
   float v[kHeld];
   float most = -3.4028234663852886e38f, total = 0;
   each_part([&](int at, int c) {
-    const float4 four = *reinterpret_cast<const float4*>(from + c);
-    v[at] = four.x, v[at + 1] = four.y, v[at + 2] = four.z, v[at + 3] = four.w;
+    float four[kTogether];
+    vectors::read(four, from + c);
+    for (int i = 0; i < kTogether; ++i) v[at + i] = four[i];
   });
   each_part([&](int at, int) {
     for (int i = 0; i < kTogether; ++i) {
@@ -98,7 +92,7 @@ __global__ void __launch_bounds__(kThreads) row_loss_kernel(const __grid_constan
     for (int i = 0; i < kTogether; ++i) {
       four[i] = v[at + i] * share - spread - (c + i == target ? hit : 0);
     }
-    give(c, four[0], four[1], four[2], four[3]);
+    vectors::write(to + c, four);
   });
 }
 

@@ -68,6 +68,16 @@ struct GainGradient {
     const int64_t i = row * columns + c;
     return d_out[i] * (in[i] - statistics[2 * row]) * statistics[2 * row + 1];
   }
+#if defined(__CUDACC__)
+  __device__ void four(int64_t row, int64_t c, real (&to)[4]) const {
+    const int64_t i = row * columns + c;
+    real values[4];
+    vectors::read(to, d_out + i);
+    vectors::read(values, in + i);
+    for (int k = 0; k < 4; ++k)
+      to[k] *= (values[k] - statistics[2 * row]) * statistics[2 * row + 1];
+  }
+#endif
 };
 template <class D>
 using GainSums = LateSums<GainGradient<D>, launch::Elements<D>>;

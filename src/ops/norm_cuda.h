@@ -3,6 +3,7 @@
 
 #include "ops/norm_kernel.h"
 #include "tensor/cuda.h"
+#include "tensor/vectors_cuda.h"
 
 namespace dragoman::norm_detail::gpu {
 
@@ -13,22 +14,9 @@ inline constexpr unsigned kRowsOfBlock = 4;  // where a warp does one; two warps
 template <int kParts>
 using Held = float[kParts][4];
 
-__device__ inline void read(float (&to)[4], const float* from) {
-  const float4 four = *reinterpret_cast<const float4*>(from);
-  to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
-}
-__device__ inline void read(float (&to)[4], const Bf16* from) {
-  const uint2 four = *reinterpret_cast<const uint2*>(from);
-  to[0] = __uint_as_float(four.x << 16), to[1] = __uint_as_float(four.x & 0xFFFF0000u);
-  to[2] = __uint_as_float(four.y << 16), to[3] = __uint_as_float(four.y & 0xFFFF0000u);
-}
-__device__ inline void write(float* to, const float (&from)[4]) {
-  *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
-}
-__device__ inline void write(Bf16* to, const float (&from)[4]) {
-  const Bf16 four[] = {from[0], from[1], from[2], from[3]};
-  *reinterpret_cast<uint2*>(to) = *reinterpret_cast<const uint2*>(four);
-}
+using vectors::read;
+using vectors::write;
+
 __device__ inline void write(const GradientWriter& to, int64_t at, const float (&from)[4]) {
   float four[4] = {from[0], from[1], from[2], from[3]};
   if (to.accumulate()) {
@@ -207,8 +195,10 @@ __device__ void run(const SumGradient<D, W>& f, int64_t row) {
   });
 }
 
+// So many registers that all rows of a batch of 4000 tokens are under way at once.
 template <int kParts, class F>
-__global__ void held_rows_kernel(int64_t rows, const __grid_constant__ F f) {
+__global__ void __launch_bounds__(kWarp* kRowsOfBlock, 8)
+    held_rows_kernel(int64_t rows, const __grid_constant__ F f) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
   if (row < rows) run<kParts>(f, row);
 }

@@ -5,11 +5,15 @@
 #include <tuple>
 
 #include "core/real.h"
+#if defined(__CUDACC__)
+#include "tensor/vectors_cuda.h"
+#endif
 
 namespace dragoman::launch {
 
 /// The sums of the columns of f: out[c] = f(0, c) + ... + f(rows - 1, c), added to what is there if
-/// `accumulate`.
+/// `accumulate`. If f has, on a GPU, f.four(row, c, to), which gives f(row, c), ..., f(row, c + 3)
+/// at once, that is called where all matrices have multiples of four columns.
 template <class F>
 struct ColumnSums {
   real* out;
@@ -25,6 +29,11 @@ struct Elements {
   DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
     return data[row * columns + c];
   }
+#if defined(__CUDACC__)
+  __device__ void four(int64_t row, int64_t c, real (&to)[4]) const {
+    vectors::read(to, data + row * columns + c);
+  }
+#endif
 };
 
 /// Some sums of the columns of one matrix.

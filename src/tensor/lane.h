@@ -90,6 +90,27 @@ class Lane {
 #endif
   }
 
+  /// to[j] = max(f(j)(0), ..., f(j)(n(j) - 1)) for each j below `count`, as `max`.
+  template <class N, class F>
+  DRAGOMAN_HOST_DEVICE void maxima(int64_t count, N n, real* to, F f) const {
+#if defined(__CUDA_ARCH__)
+    wait();
+    for (int64_t j = threadIdx.x / kWarp; j < count; j += blockDim.x / kWarp) {
+      const auto of = f(j);
+      real most = -kLargest;
+      for (int64_t i = threadIdx.x % kWarp; i < n(j); i += kWarp) most = Larger{}(most, of(i));
+      most = combine_warp(most, Larger{});
+      if (threadIdx.x % kWarp == 0) to[j] = most;
+    }
+    wait();
+#else
+    for (int64_t j = 0; j < count; ++j) {
+      const real most = max(n(j), f(j));
+      once([=] { to[j] = most; });
+    }
+#endif
+  }
+
   /// f(j)(i, to[0][i], ...), which adds to these numbers, for each i below n and j below `count`,
   /// in the order of j.
   template <class F, class... Numbers>

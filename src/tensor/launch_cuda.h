@@ -92,72 +92,100 @@ __global__ void tasks_kernel(int64_t count, int64_t scratch, real* memory, F f) 
   for (int64_t task = blockIdx.x; task < count; task += gridDim.x) f(Lane{}, task, own);
 }
 
-// A block of kWarp columns and kRowThreads threads a column sums kRowBlock rows, into the results
-// or a row of partial sums for each. Of the blocks that share columns the one that comes last adds
-// their partial sums up, in the order of the rows.
+// A block has kWarp times kWidth columns, a thread kWidth of them, and kRowThreads threads a
+// column; it sums kRowBlock rows, into the results or a row of partial sums for each. Of the blocks
+// that share columns the one that comes last adds their partial sums up, in the order of the rows.
 inline constexpr unsigned kRowThreads = 8;
-
-// The sum of what the threads of a column have; the first of them knows it.
-__device__ inline real sum_of_threads(real mine) {
-  __shared__ real sums[kRowThreads][kWarp];
-  __syncthreads();  // whoever still reads the sums before
-  sums[threadIdx.y][threadIdx.x] = mine;
-  __syncthreads();
-  for (unsigned other = 1; other < kRowThreads; ++other) mine += sums[other][threadIdx.x];
-  return mine;
-}
-
-template <class F>
-__device__ void give(int64_t c, real total, const ColumnSums<F>& column) {
-  column.out[c] = column.accumulate ? column.out[c] + total : total;
-}
 
 inline unsigned row_blocks(int64_t rows) { return std::max(1u, blocks_for(rows, kRowBlock)); }
 
+// Whether a thread can have several columns.
 template <class F>
-__device__ void sum_columns(int64_t rows, int64_t columns, int64_t result, int64_t results,
-                            real* partial, const ColumnSums<F>& column) {
-  const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
-  const int64_t begin = static_cast<int64_t>(blockIdx.y) * kRowBlock;
-  const int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
-  real total = 0;
-  if (c < columns) {
-#pragma unroll 8
-    for (int64_t row = begin + threadIdx.y; row < end; row += kRowThreads)
-      total += column.f(row, c);
-  }
-  total = sum_of_threads(total);
-  if (threadIdx.y != 0 || c >= columns) return;
-  if (partial) {
-    partial[(blockIdx.y * results + result) * columns + c] = total;
-  } else {
-    give(c, total, column);
+concept ReadsFour = requires(const F& f, real (&to)[4]) {
+  f.four(int64_t{}, int64_t{}, to);
+};
+
+template <int kWidth>
+using Totals = real[kWidth];
+
+// The sums of what the threads of a column have; the first of them knows them.
+template <int kWidth>
+__device__ void sum_of_threads(Totals<kWidth>& mine) {
+  __shared__ real sums[kRowThreads][kWidth][kWarp];
+  __syncthreads();  // whoever still reads the sums before
+#pragma unroll
+  for (int i = 0; i < kWidth; ++i) sums[threadIdx.y][i][threadIdx.x] = mine[i];
+  __syncthreads();
+  if (threadIdx.y != 0) return;
+  for (unsigned other = 1; other < kRowThreads; ++other) {
+#pragma unroll
+    for (int i = 0; i < kWidth; ++i) mine[i] += sums[other][i][threadIdx.x];
   }
 }
 
-template <class F>
+template <int kWidth, class F>
+__device__ void give(int64_t c, const Totals<kWidth>& totals, const ColumnSums<F>& column) {
+#pragma unroll
+  for (int i = 0; i < kWidth; ++i) {
+    column.out[c + i] = column.accumulate ? column.out[c + i] + totals[i] : totals[i];
+  }
+}
+
+template <int kWidth, class F>
+__device__ void sum_columns(int64_t rows, int64_t columns, int64_t result, int64_t results,
+                            real* partial, const ColumnSums<F>& column) {
+  const int64_t c = (static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x) * kWidth;
+  const int64_t begin = static_cast<int64_t>(blockIdx.y) * kRowBlock;
+  const int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
+  Totals<kWidth> totals = {};
+  if (c < columns) {
+#pragma unroll 8
+    for (int64_t row = begin + threadIdx.y; row < end; row += kRowThreads) {
+      Totals<kWidth> values;
+      if constexpr (kWidth == 4) {
+        column.f.four(row, c, values);
+      } else {
+        values[0] = column.f(row, c);
+      }
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) totals[i] += values[i];
+    }
+  }
+  sum_of_threads<kWidth>(totals);
+  if (threadIdx.y != 0 || c >= columns) return;
+  if (!partial) return give<kWidth>(c, totals, column);
+  real* const to = partial + (blockIdx.y * results + result) * columns + c;
+#pragma unroll
+  for (int i = 0; i < kWidth; ++i) to[i] = totals[i];
+}
+
+template <int kWidth, class F>
 __device__ void finish_columns(int64_t blocks, int64_t columns, int64_t result, int64_t results,
                                const real* partial, const ColumnSums<F>& column) {
-  const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
-  real total = 0;
+  const int64_t c = (static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x) * kWidth;
+  Totals<kWidth> totals = {};
   if (c < columns) {
 #pragma unroll 4
-    for (int64_t block = threadIdx.y; block < blocks; block += kRowThreads)
-      total += __ldcg(partial + (block * results + result) * columns + c);
+    for (int64_t block = threadIdx.y; block < blocks; block += kRowThreads) {
+      const real* const from = partial + (block * results + result) * columns + c;
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) totals[i] += __ldcg(from + i);
+    }
   }
-  total = sum_of_threads(total);
-  if (threadIdx.y == 0 && c < columns) give(c, total, column);
+  sum_of_threads<kWidth>(totals);
+  if (threadIdx.y == 0 && c < columns) give<kWidth>(c, totals, column);
 }
 
 // The part of a block in the sums of one matrix. `arrived` counts the blocks of each strip of
 // columns, and is left at 0.
-template <class... F>
+template <int kWidth, class... F>
 __device__ void sum_part(int64_t rows, int64_t columns, real* partial, unsigned* arrived,
                          const ColumnSums<F>&... sums) {
   const int64_t blocks = rows > kRowBlock ? (rows + kRowBlock - 1) / kRowBlock : 1;
-  if (blockIdx.y >= blocks || blockIdx.x * kWarp >= columns) return;
+  if (blockIdx.y >= blocks || blockIdx.x * kWarp * kWidth >= columns) return;
   int64_t result = 0;
-  (sum_columns(rows, columns, result++, sizeof...(F), blocks > 1 ? partial : nullptr, sums), ...);
+  (sum_columns<kWidth>(rows, columns, result++, sizeof...(F), blocks > 1 ? partial : nullptr, sums),
+   ...);
   if (blocks == 1) return;
   __shared__ bool last;
   __threadfence();
@@ -170,13 +198,7 @@ __device__ void sum_part(int64_t rows, int64_t columns, real* partial, unsigned*
   if (!last) return;
   __threadfence();
   result = 0;
-  (finish_columns(blocks, columns, result++, sizeof...(F), partial, sums), ...);
-}
-
-template <class... F>
-__global__ void sum_rows_kernel(int64_t rows, int64_t columns, real* partial, unsigned* arrived,
-                                ColumnSums<F>... sums) {
-  sum_part(rows, columns, partial, arrived, sums...);
+  (finish_columns<kWidth>(blocks, columns, result++, sizeof...(F), partial, sums), ...);
 }
 
 template <class... F>
@@ -184,15 +206,15 @@ struct Matrices {
   MatrixSums<F...> of[kMostMatrices];
 };
 
-// The same for several matrices, whose partial sums are `distance` numbers apart.
-template <class... F>
-__global__ void sum_rows_of_each_kernel(const __grid_constant__ Matrices<F...> matrices,
-                                        real* partial, int64_t distance, unsigned* arrived) {
+// The sums of several matrices, whose partial sums are `distance` numbers apart.
+template <int kWidth, class... F>
+__global__ void sum_rows_kernel(const __grid_constant__ Matrices<F...> matrices, real* partial,
+                                int64_t distance, unsigned* arrived) {
   const MatrixSums<F...>& matrix = matrices.of[blockIdx.z];
   std::apply(
       [&](const ColumnSums<F>&... sums) {
-        sum_part(matrix.rows, matrix.columns, partial + blockIdx.z * distance,
-                 arrived + blockIdx.z * gridDim.x, sums...);
+        sum_part<kWidth>(matrix.rows, matrix.columns, partial + blockIdx.z * distance,
+                         arrived + blockIdx.z * gridDim.x, sums...);
       },
       matrix.sums);
 }
@@ -289,14 +311,12 @@ void rows(Device device, int64_t rows, int64_t columns, F f) {
 
 template <class F>
 void tasks(Device device, int64_t count, int64_t scratch, int64_t work, F f) {
-  // Work from which on a task keeps several warps busy, and, where tasks are too few to keep the
-  // GPU busy, many.
-  constexpr int64_t kWorthBlock = 4096, kWorthLargeBlock = 32768;
   if (count == 0) return;
   const cudaStream_t stream = cuda::stream_of(device.index);
+  // Warps that the work of a task keeps busy: more where tasks are too few to keep the GPU busy.
+  const int64_t each = work / count;
   const bool few = count <= 4 * cuda::properties_of(device.index).multiprocessors;
-  const unsigned warps =
-      work / count < kWorthBlock ? 1 : (few && work / count >= kWorthLargeBlock ? 16 : 4);
+  const unsigned warps = few ? (each < 1024 ? 1 : (each < 16384 ? 4 : 16)) : (each < 4096 ? 1 : 4);
   const unsigned threads = warps * detail::kWarp;
   const unsigned blocks = std::min(static_cast<unsigned>(count), detail::most_blocks(device.index));
   const size_t bytes = static_cast<size_t>(scratch) * sizeof(real);
@@ -312,41 +332,44 @@ void tasks(Device device, int64_t count, int64_t scratch, int64_t work, F f) {
 }
 
 template <class... F>
-void sum_rows(Device device, int64_t rows, int64_t columns, ColumnSums<F>... sums) {
+void sum_rows_of_each(Device device, std::span<const MatrixSums<F...>> matrices) {
+  check(matrices.size() <= kMostMatrices, "{} matrices are too many", matrices.size());
+  if (matrices.empty()) return;
+  int64_t rows = 0, columns = 0;
+  bool fours = true;
+  for (const MatrixSums<F...>& matrix : matrices) {
+    rows = std::max(rows, matrix.rows);
+    columns = std::max(columns, matrix.columns);
+    fours = fours && matrix.columns % 4 == 0;
+  }
   if (columns == 0) return;
-  const cudaStream_t stream = cuda::stream_of(device.index);
-  const dim3 grid(detail::blocks_for(columns, detail::kWarp), detail::row_blocks(rows));
-  const dim3 block(detail::kWarp, detail::kRowThreads);
-  check(grid.x <= cuda::kCounters, "{} columns are too many to be summed up", columns);
-  const auto memory = Allocator::of(device).allocate(sizeof...(F) * grid.y *
-                                                     static_cast<size_t>(columns) * sizeof(real));
-  detail::sum_rows_kernel<<<grid, block, 0, stream>>>(
-      rows, columns, static_cast<real*>(memory->data()), cuda::counters(device.index), sums...);
-  detail::check_launch();
+  // Functors cannot be made before they are copied: those that are missing are the first.
+  const auto given = [&]<size_t... I>(std::index_sequence<I...>) {
+    return detail::Matrices<F...>{{matrices[I < matrices.size() ? I : 0]...}};
+  }
+  (std::make_index_sequence<kMostMatrices>());
+  const auto launch = [&]<int kWidth>(std::integral_constant<int, kWidth>) {
+    const dim3 grid(detail::blocks_for(columns, detail::kWarp * kWidth), detail::row_blocks(rows),
+                    static_cast<unsigned>(matrices.size()));
+    const dim3 block(detail::kWarp, detail::kRowThreads);
+    check(grid.x * grid.z <= cuda::kCounters, "{} columns are too many to be summed up", columns);
+    const size_t distance = sizeof...(F) * grid.y * static_cast<size_t>(columns);
+    const auto memory = Allocator::of(device).allocate(grid.z * distance * sizeof(real));
+    detail::sum_rows_kernel<kWidth><<<grid, block, 0, cuda::stream_of(device.index)>>>(
+        given, static_cast<real*>(memory->data()), static_cast<int64_t>(distance),
+        cuda::counters(device.index));
+    detail::check_launch();
+  };
+  if constexpr ((detail::ReadsFour<F> && ...)) {
+    if (fours) return launch(std::integral_constant<int, 4>{});
+  }
+  launch(std::integral_constant<int, 1>{});
 }
 
 template <class... F>
-void sum_rows_of_each(Device device, std::span<const MatrixSums<F...>> matrices) {
-  if (matrices.empty()) return;
-  check(matrices.size() <= kMostMatrices, "{} matrices are too many", matrices.size());
-  const cudaStream_t stream = cuda::stream_of(device.index);
-  detail::Matrices<F...> given{};
-  int64_t rows = 0, columns = 0;
-  for (size_t i = 0; i < matrices.size(); ++i) {
-    given.of[i] = matrices[i];
-    rows = std::max(rows, matrices[i].rows);
-    columns = std::max(columns, matrices[i].columns);
-  }
-  const dim3 grid(std::max(1u, detail::blocks_for(columns, detail::kWarp)),
-                  detail::row_blocks(rows), static_cast<unsigned>(matrices.size()));
-  const dim3 block(detail::kWarp, detail::kRowThreads);
-  check(grid.x * grid.z <= cuda::kCounters, "{} columns are too many to be summed up", columns);
-  const size_t distance = sizeof...(F) * grid.y * static_cast<size_t>(columns);
-  const auto memory = Allocator::of(device).allocate(grid.z * distance * sizeof(real));
-  detail::sum_rows_of_each_kernel<<<grid, block, 0, stream>>>(
-      given, static_cast<real*>(memory->data()), static_cast<int64_t>(distance),
-      cuda::counters(device.index));
-  detail::check_launch();
+void sum_rows(Device device, int64_t rows, int64_t columns, ColumnSums<F>... sums) {
+  const MatrixSums<F...> one[] = {{rows, columns, {sums...}}};
+  gpu::sum_rows_of_each(device, std::span<const MatrixSums<F...>>(one));
 }
 
 template <class F>

@@ -22,7 +22,7 @@ PARTS = {
     "tests": (100, engine.tests),
     "parity": (90, parity.parity),
     "training": (210, quality.training),
-    "decoding": (60, speed.decoding_speed),
+    "decoding": (120, speed.decoding_speed),
     "speed": (float("inf"), speed.training_speed),  # what is left
 }
 SLOWER_ON_CPU = 4

@@ -10,6 +10,7 @@ import subprocess
 from setting import Failed
 
 # The longest first. Each runs on every device that is there; what is for a GPU alone skips itself.
+PARTS = {"op_reference": 5, "models": 2}  # that are run side by side
 PROGRAMS = ["trainer", "op_reference", "run", "models", "decode", "search", "train", "updater", "step_graphs", "tensor",
             "mixed_precision", "attention", "ops", "autograd"]
 ON_GPU = re.compile("cuda|gpu", re.IGNORECASE)
@@ -37,14 +38,15 @@ def machine(setting, results):
     }
 
 
-def run_tests(setting, name):
-    """Counts by outcome, and the names of what failed."""
-    program, report = setting.tests / f"{name}_test", setting.work / f"{name}.tests.json"
+def run_tests(setting, name, part):
+    """Counts by outcome, and the names of what failed, of a part of a program's tests."""
+    program, report = setting.tests / f"{name}_test", setting.work / f"{name}.{part}.tests.json"
     if not program.exists():
         raise Failed(f"{program} was not built")
+    parts = {"GTEST_TOTAL_SHARDS": str(PARTS.get(name, 1)), "GTEST_SHARD_INDEX": str(part)}
     error = None
     try:
-        setting.run([program, f"--gtest_output=json:{report}", "--gtest_brief=1"])
+        setting.run([program, f"--gtest_output=json:{report}", "--gtest_brief=1"], environment=parts)
     except Failed as failure:
         error = failure
     if not report.exists():  # it did not come to its end
@@ -64,14 +66,18 @@ def run_tests(setting, name):
 
 
 def tests(setting, results):
-    workers = max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+    workers = max(1, min(8, len(os.sched_getaffinity(0)) // 2))
     problems, programs = [], results.setdefault("programs", {})
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        runs = {name: pool.submit(run_tests, setting, name) for name in PROGRAMS}
-        for name, run in runs.items():
+        runs = [(name, pool.submit(run_tests, setting, name, part))
+                for name in PROGRAMS for part in range(PARTS.get(name, 1))]
+        for name, run in runs:
             try:
-                programs[name] = run.result()
-                problems += programs[name]["failed"]
+                counts = run.result()
+                problems += counts["failed"]
+                of_all = programs.setdefault(name, {key: type(count)() for key, count in counts.items()})
+                for key, count in counts.items():
+                    of_all[key] += count
             except Failed as failure:
                 problems.append(str(failure))
     for count in ("passed", "skipped", "on_gpu"):

@@ -43,8 +43,9 @@ class Setting:
     def seconds_left(self):
         return self.part_deadline - time.monotonic()
 
-    def run(self, command, limit=600, program=None):
-        """What a command printed on its standard output; Failed with its last words, or out of time."""
+    def run(self, command, limit=600, program=None, environment=None):
+        """What a command printed on its standard output; Failed with its last words, or out of time. `environment`
+        is for our programs, beside their own."""
         command = [str(word) for word in command]
         limit = min(limit, self.seconds_left())
         if limit < 1:
@@ -52,7 +53,8 @@ class Setting:
         name = program or " ".join([pathlib.Path(command[0]).name, *command[1:3]])
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            cwd=self.project, env=None if command[0] == self.python else self.environment, start_new_session=True,
+            cwd=self.project, env=None if command[0] == self.python else self.environment | (environment or {}),
+            start_new_session=True,
         )
         try:
             out, error = process.communicate(timeout=limit)

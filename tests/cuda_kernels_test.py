@@ -25,7 +25,7 @@ GATED = (
 )
 PRODUCT = "library:cublasLtMatmul"
 BIAS = r"sum_rows_kernel<.*Elements<float>"
-NORM = r"rows_kernel<.*NormaliseRow<float, .*AsItIs>", r"rows_kernel<.*WriteRowGradient<float>"
+NORM = r"launch.*rows_kernel<.*NormaliseRow<float, .*AsItIs>", r"held_rows_kernel<.*NormaliseRow<", r"rows_kernel<.*WriteRowGradient<float>"
 ADD_NORM = r"rows_kernel<.*NormaliseRow<float, .*AddRow<float>", r"rows_kernel<.*SumGradient<float, .*GradientWriter>"
 WITH = lambda patterns, name: [pattern.replace("{0}", name) for pattern in patterns]
 KERNELS = {
@@ -53,9 +53,10 @@ KERNELS = {
     "add_layer_norm": [*ADD_NORM, r"sum_rows_kernel<.*GainGradient"],
     "add_rms_norm": [*ADD_NORM, r"sum_rows_kernel<.*GainGradient"],
     "attention": [rf"tasks_kernel<.*Attention{kind}<{types}>" for kind in ("Forward", "Step", "Backward")
-                  for types in ("float, float", "dragoman::Bf16, dragoman::Bf16")],
+                  for types in ("float, float", "dragoman::Bf16, dragoman::Bf16")]
+    + [r"flash::forward_kernel<", r"flash::backward_kernel<"],
     "maxout": [r"map_kernel<.*dragoman::maxout\(", r"map_kernel<.*MaxoutBackward<"],
-    "cross_entropy": [PRODUCT, BIAS, r"rows_kernel<.*RowLoss<float>", r"rows_kernel<.*ScaleRow<float>"],
+    "cross_entropy": [PRODUCT, BIAS, r"rows_kernel<.*RowLoss<float>", r"row_loss_kernel<", r"rows_kernel<.*ScaleRow<float>"],
     "gru_cell": [r"rows_kernel<.*GruForward<float, ", r"rows_kernel<.*GruBackward<float, float>"],
     "lstm_cell": [r"rows_kernel<.*LstmForward<float, ", r"rows_kernel<.*LstmBackward<float, float>"],
     "additive_attention": [r"tasks_kernel<.*AdditiveForward<float, float>", r"tasks_kernel<.*AdditiveBackward<float>",

@@ -9,6 +9,7 @@
 
 #include "core/rng.h"
 #include "ops/ops.h"
+#include "random_numbers.h"
 #include "tensor/gemm.h"
 
 namespace dragoman {
@@ -25,15 +26,6 @@ Tensor normal_numbers(const Shape& shape, uint64_t seed, double deviation = 1) {
 
 std::vector<real> rounded(const Tensor& x) {
   return convert(convert(x, DType::kBf16), DType::kReal).to_host();
-}
-
-double distance(const std::vector<real>& a, const std::vector<real>& b) {
-  double square = 0, size = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    square += (a[i] - b[i]) * (a[i] - b[i]);
-    size += b[i] * b[i];
-  }
-  return std::sqrt(square / size);
 }
 
 // An operation that can write its result as bf16.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -205,29 +206,67 @@ TEST(Gemm, GivesTheSameBitsOnAnyNumberOfThreads) {
 
 // Small matrices ----------------------------------------------------------------------------------
 
-TEST(Tile, ProductsOfAnySize) {
-  for (const int64_t m : {1, 3, 8, 21}) {
-    for (const int64_t n : {1, 16, 33, 80}) {
-      const int64_t k = 19, ldb = n + 3, ldc = n + 2;
-      const std::vector<float> a = random_numbers(m * k, 1), b = random_numbers(k * ldb, 2);
-      const std::vector<float> before = random_numbers(m * ldc, 3);
-      for (const bool transposed : {false, true}) {
-        for (const bool accumulate : {false, true}) {
-          std::vector<float> c = before;
-          const tile::Strided left =
-              transposed ? tile::Strided{a.data(), 1, m} : tile::Strided{a.data(), k, 1};
-          tile::product(m, n, k, left, b.data(), ldb, c.data(), ldc, accumulate);
-          for (int64_t i = 0; i < m; ++i) {
-            for (int64_t j = 0; j < ldc; ++j) {
-              const auto at = static_cast<size_t>(i * ldc + j);
-              double expected = j < n && !accumulate ? 0 : before[at];
-              for (int64_t p = 0; p < k && j < n; ++p) {
-                expected +=
-                    double(a[size_t(transposed ? p * m + i : i * k + p)]) * b[size_t(p * ldb + j)];
-              }
-              ASSERT_NEAR(c[at], expected, 1e-4) << m << " x " << n << " at " << i << ", " << j;
+// a b for b of the type B, where a's numbers are of the type A, and a is rounded to within
+// `precision`.
+template <class A, class B>
+void expect_products_of_any_size(double precision) {
+  for (const auto& [m, n, k] : std::vector<std::array<int64_t, 3>>{{1, 1, 1},
+                                                                   {1, 80, 19},
+                                                                   {3, 33, 2},
+                                                                   {8, 16, 64},
+                                                                   {21, 80, 19},
+                                                                   {21, 33, 0},
+                                                                   {70, 40, 131}}) {
+    const int64_t ldb = n + 3, ldc = n + 2;
+    const std::vector<float> a = as<float>(as<A>(random_numbers(m * k, 1)));
+    const std::vector<B> b = as<B>(random_numbers(k * ldb, 2));
+    const std::vector<float> before = random_numbers(m * ldc, 3);
+    for (const bool transposed : {false, true}) {
+      for (const bool accumulate : {false, true}) {
+        std::vector<float> c = before;
+        const tile::Strided left =
+            transposed ? tile::Strided{a.data(), 1, m} : tile::Strided{a.data(), k, 1};
+        tile::product(m, n, k, left, b.data(), ldb, c.data(), ldc, accumulate);
+        for (int64_t i = 0; i < m; ++i) {
+          for (int64_t j = 0; j < ldc; ++j) {
+            const auto at = static_cast<size_t>(i * ldc + j);
+            double expected = j < n && !accumulate ? 0 : before[at], total = 0;
+            for (int64_t p = 0; p < k && j < n; ++p) {
+              const double term =
+                  double(a[size_t(transposed ? p * m + i : i * k + p)]) * b[size_t(p * ldb + j)];
+              expected += term;
+              total += std::abs(term);
             }
+            ASSERT_NEAR(c[at], expected, 1e-4 + precision * total)
+                << m << " x " << n << " x " << k << " at " << i << ", " << j;
           }
+        }
+      }
+    }
+  }
+}
+
+TEST(Tile, ProductsOfAnySize) { expect_products_of_any_size<float, float>(0); }
+
+TEST(Tile, ProductsWithBf16OnTheRight) {
+  expect_products_of_any_size<Bf16, Bf16>(0);
+  expect_products_of_any_size<float, Bf16>(1.0 / 256);  // may read a as bf16
+}
+
+TEST(Tile, CopiesToBf16) {
+  for (const int64_t columns : {1, 16, 31, 64, 75}) {
+    const int64_t rows = 3, stride = columns + 1, to_stride = columns + 2;
+    const std::vector<float> x = random_numbers(rows * stride, 1);
+    const std::vector<Bf16> before = as<Bf16>(random_numbers(rows * to_stride, 2));
+    for (const bool accumulate : {false, true}) {
+      std::vector<Bf16> y = before;
+      tile::copy(rows, columns, x.data(), stride, y.data(), to_stride, accumulate);
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < to_stride; ++j) {
+          const Bf16 old = before[size_t(i * to_stride + j)];
+          const Bf16 expected =
+              j < columns ? Bf16(x[size_t(i * stride + j)] + (accumulate ? float(old) : 0)) : old;
+          ASSERT_EQ(y[size_t(i * to_stride + j)].bits, expected.bits) << i << ", " << j;
         }
       }
     }
@@ -248,19 +287,6 @@ TEST(Tile, TranspositionsOfAnySize) {
         ASSERT_EQ(y[size_t(i * out_stride + tile::padded(rows))], -9) << "beyond the padding";
       }
     }
-  }
-}
-
-TEST(Tile, ProductsWithBf16OnTheRight) {
-  for (const int64_t n : {1, 16, 33, 80}) {
-    const int64_t m = 21, k = 19, ldb = n + 3;
-    const std::vector<float> a = random_numbers(m * k, 1);
-    const std::vector<Bf16> b = as<Bf16>(random_numbers(k * ldb, 2));
-    const std::vector<float> same = as<float>(b);
-    std::vector<float> c(static_cast<size_t>(m * n)), expected = c;
-    tile::product(m, n, k, {a.data(), k, 1}, b.data(), ldb, c.data(), n, false);
-    tile::product(m, n, k, {a.data(), k, 1}, same.data(), ldb, expected.data(), n, false);
-    EXPECT_EQ(c, expected);
   }
 }
 

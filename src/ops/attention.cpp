@@ -23,6 +23,7 @@ using namespace attention_detail;
 template <class In, class T>
 struct AttentionForward : AttentionKernel<In> {
   using Kernel = AttentionKernel<In>;
+  using Kernel::fetch;
   using Kernel::head_dim, Kernel::value_dim, Kernel::heads, Kernel::longest_key, Kernel::scale;
   using Kernel::query, Kernel::key, Kernel::value, Kernel::query_at, Kernel::key_at,
       Kernel::value_at;
@@ -42,6 +43,7 @@ struct AttentionForward : AttentionKernel<In> {
     auto* transposed = reinterpret_cast<tile::Transposed<In>*>(memory);
     real* p = memory + kBlock * head_dim;
     real* mixed = p + kBlock * longest_key;
+    fetch(lane, t);
     for (int64_t begin = 0; begin < t.queries; begin += kBlock) {
       const int64_t rows = t.queries - begin < kBlock ? t.queries - begin : kBlock;
       const int64_t keys = visible(t, begin + rows - 1);
@@ -55,11 +57,9 @@ struct AttentionForward : AttentionKernel<In> {
       if (drops) drop(lane, t, begin, rows, keys, p);
       lane.product(rows, value_dim, keys, {p, 1, kBlock}, value_at(t, 0), value.stride, mixed,
                    value_dim, false);
-      for (int64_t i = 0; i < rows; ++i) {
-        T* to = out + ((t.query_begin + begin + i) * heads + t.head) * value_dim;
-        const real* from = mixed + i * value_dim;
-        lane.each(value_dim, [=](int64_t c) { to[c] = from[c]; });
-      }
+      lane.copy(rows, value_dim, mixed, value_dim,
+                out + ((t.query_begin + begin) * heads + t.head) * value_dim, heads * value_dim,
+                false);
     }
   }
 
@@ -168,6 +168,7 @@ struct AttentionStep : AttentionKernel<In> {
 template <class In, class G>
 struct AttentionBackward : AttentionKernel<In> {
   using Kernel = AttentionKernel<In>;
+  using Kernel::fetch;
   using Kernel::head_dim, Kernel::value_dim, Kernel::heads, Kernel::longest_key, Kernel::scale;
   using Kernel::query, Kernel::key, Kernel::value, Kernel::query_at, Kernel::key_at,
       Kernel::value_at;
@@ -185,6 +186,10 @@ struct AttentionBackward : AttentionKernel<In> {
     return kBlock * (dims + head_dim + 2 * longest_key) + longest_key * dims;
   }
 
+  DRAGOMAN_HOST_DEVICE const In* gradient_at(const Task& t, int64_t i) const {
+    return d_out + ((t.query_begin + i) * heads + t.head) * value_dim;
+  }
+
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t index, real* memory) const {
     const Task t = task(index);
     auto* queries_transposed = reinterpret_cast<tile::Transposed<In>*>(memory);
@@ -195,6 +200,11 @@ struct AttentionBackward : AttentionKernel<In> {
     real* dq = dw + kBlock * longest_key;
     real* dk = dq + kBlock * head_dim;
     real* dv = dk + longest_key * head_dim;
+    fetch(lane, t);
+    lane.fetch(t.queries, value_dim, gradient_at(t, 0), heads * value_dim);
+    const int64_t first_query = statistics.at(t.head, t.query_begin);
+    lane.fetch(1, t.queries, statistics.most + first_query, t.queries);
+    lane.fetch(1, t.queries, statistics.share + first_query, t.queries);
     // The last block first: it sees all keys that any query sees, so the others can add.
     for (int64_t begin = t.queries > 0 ? (t.queries - 1) / kBlock * kBlock : -1; begin >= 0;
          begin -= kBlock) {
@@ -203,7 +213,7 @@ struct AttentionBackward : AttentionKernel<In> {
       const bool adds = begin + rows < t.queries;
       const In* q = query_at(t, begin);
       const int64_t d_stride = heads * value_dim;
-      const In* d = d_out + (t.query_begin + begin) * d_stride + t.head * value_dim;
+      const In* d = gradient_at(t, begin);
       lane.transpose(rows, head_dim, q, query.stride, queries_transposed, kBlock);
       lane.transpose(rows, value_dim, d, d_stride, d_transposed, kBlock);
       lane.product_of_rows(keys, width, head_dim, key_at(t, 0), key.stride, queries_transposed,
@@ -218,10 +228,7 @@ struct AttentionBackward : AttentionKernel<In> {
       if (d_query.data) {
         lane.product(rows, head_dim, keys, {dw, 1, kBlock}, key_at(t, 0), key.stride, dq, head_dim,
                      false);
-        for (int64_t i = 0; i < rows; ++i) {
-          d_query.write(lane, t.query_begin + begin + i, t.head * head_dim, head_dim,
-                        dq + i * head_dim);
-        }
+        d_query.write(lane, t.query_begin + begin, t.head * head_dim, rows, head_dim, dq);
       }
       if (d_key.data) {
         lane.product(keys, head_dim, rows, {dw, kBlock, 1}, q, query.stride, dk, head_dim, adds);
@@ -231,14 +238,13 @@ struct AttentionBackward : AttentionKernel<In> {
       }
     }
     const int64_t seen = t.queries > 0 ? visible(t, t.queries - 1) : 0;
-    for (int64_t j = 0; j < t.keys; ++j) {
-      const auto write = [&](const ColumnGradient<G>& to, int64_t dim, const real* from) {
-        if (!to.data) return;
-        to.write(lane, t.key_begin + j, t.head * dim, dim, j < seen ? from + j * dim : nullptr);
-      };
-      write(d_key, head_dim, dk);
-      write(d_value, value_dim, dv);
-    }
+    const auto write = [&](const ColumnGradient<G>& to, int64_t dim, const real* from) {
+      if (!to.data) return;
+      to.write(lane, t.key_begin, t.head * dim, seen, dim, from);
+      to.clear(lane, t.key_begin + seen, t.head * dim, t.keys - seen, dim);
+    };
+    write(d_key, head_dim, dk);
+    write(d_value, value_dim, dv);
   }
 
   // From the products of the queries from i on with the keys, and of their outputs' gradients with

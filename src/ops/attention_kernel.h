@@ -61,6 +61,14 @@ struct AttentionKernel {
     return causal && i + 1 < t.keys ? i + 1 : t.keys;
   }
 
+  // Asks for the rows that a task reads, all at once: they lie too far apart for the processor to
+  // see them coming.
+  DRAGOMAN_HOST_DEVICE void fetch(Lane lane, const Task& t) const {
+    lane.fetch(t.queries, head_dim, query_at(t, 0), query.stride);
+    lane.fetch(t.keys, head_dim, key_at(t, 0), key.stride);
+    lane.fetch(t.keys, value_dim, value_at(t, 0), value.stride);
+  }
+
   // Whether the i-th query sees the j-th key.
   DRAGOMAN_HOST_DEVICE bool sees(int64_t i, int64_t j) const { return !causal || j <= i; }
 

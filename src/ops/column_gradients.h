@@ -17,16 +17,19 @@ struct ColumnGradient {
   int64_t stride = 0;
   bool accumulate = false;
 
-  /// Gives the gradient of `columns` numbers of a row; `from` may be null, for zeros.
-  DRAGOMAN_HOST_DEVICE void write(Lane lane, int64_t row, int64_t column, int64_t columns,
-                                  const real* from) const {
+  /// Gives the gradients of `rows` rows of `columns` numbers, from that row and column on; those
+  /// in `from` lie end to end.
+  DRAGOMAN_HOST_DEVICE void write(Lane lane, int64_t row, int64_t column, int64_t rows,
+                                  int64_t columns, const real* from) const {
+    lane.copy(rows, columns, from, columns, data + row * stride + column, stride, accumulate);
+  }
+  /// The same for gradients of zero.
+  DRAGOMAN_HOST_DEVICE void clear(Lane lane, int64_t row, int64_t column, int64_t rows,
+                                  int64_t columns) const {
+    if (accumulate) return;
     G* to = data + row * stride + column;
-    if (!from) {
-      if (!accumulate) lane.each(columns, [=](int64_t c) { to[c] = real{0}; });
-    } else if (accumulate) {
-      lane.each(columns, [=](int64_t c) { to[c] = to[c] + from[c]; });
-    } else {
-      lane.each(columns, [=](int64_t c) { to[c] = from[c]; });
+    for (int64_t i = 0; i < rows; ++i, to += stride) {
+      lane.each(columns, [=](int64_t c) { to[c] = real{0}; });
     }
   }
 };

@@ -200,12 +200,13 @@ class Lane {
 
   /// As tile::product.
   template <class B>
-  DRAGOMAN_HOST_DEVICE void product(int64_t m, int64_t n, int64_t k, tile::Strided a, const B* b,
-                                    int64_t ldb, real* c, int64_t ldc, bool accumulate) const {
+  DRAGOMAN_HOST_DEVICE void product(int64_t m, int64_t n, int64_t k, const tile::Strided& a,
+                                    const B* b, int64_t ldb, real* c, int64_t ldc,
+                                    bool accumulate) const {
 #if !defined(__CUDA_ARCH__)
     if (!together()) return tile::product(m, n, k, a, b, ldb, c, ldc, accumulate);
 #endif
-    each(m * n, [=](int64_t at) {
+    each(m * n, [=, a = a](int64_t at) {
       const int64_t i = quotient(at, n), j = at - i * n;
       real total = accumulate ? c[i * ldc + j] : real{0};
       for (int64_t p = 0; p < k; ++p) total += a.data[i * a.row + p * a.column] * b[p * ldb + j];
@@ -248,6 +249,35 @@ class Lane {
       } else {
         to[j * ld_to + i] = row[j];
       }
+    });
+  }
+
+  /// Asks for a matrix that is read soon.
+  template <class T>
+  DRAGOMAN_HOST_DEVICE void fetch(int64_t rows, int64_t columns, const T* from,
+                                  int64_t stride) const {
+#if !defined(__CUDA_ARCH__)
+    constexpr int64_t kLine = 64 / sizeof(T);
+    for (int64_t i = 0; i < rows; ++i) {
+      const T* row = from + i * stride;
+      for (int64_t c = 0; c < columns; c += kLine) __builtin_prefetch(row + c);
+      __builtin_prefetch(row + columns - 1);
+      asm volatile("");  // else a call that does nothing else is one that does nothing
+    }
+#endif
+  }
+
+  /// As tile::copy.
+  template <class T>
+  DRAGOMAN_HOST_DEVICE void copy(int64_t rows, int64_t columns, const real* from, int64_t ld_from,
+                                 T* to, int64_t ld_to, bool accumulate) const {
+#if !defined(__CUDA_ARCH__)
+    if (!together()) return tile::copy(rows, columns, from, ld_from, to, ld_to, accumulate);
+#endif
+    each(rows * columns, [=](int64_t at) {
+      const int64_t i = quotient(at, columns), j = at - i * columns;
+      const real x = from[i * ld_from + j];
+      to[i * ld_to + j] = accumulate ? to[i * ld_to + j] + x : x;
     });
   }
 

@@ -28,7 +28,7 @@ inline constexpr int64_t kLanes = DRAGOMAN_VECTOR_BYTES / sizeof(real);
 /// The multiple of kLanes that is n or next above it.
 constexpr int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
-/// A matrix whose elements lie `row` and `column` apart.
+/// A matrix whose elements lie `row` and `column` apart, one of which is 1.
 struct Strided {
   const real* data;
   int64_t row;
@@ -111,6 +111,18 @@ inline Vector multiply_add(Vector sum, const Strided& a, int64_t row, int64_t p,
   return sum + a.data[row * a.row + p * a.column] * right;
 }
 
+// The right side of a product: vectors of its rows, `stride` apart.
+template <class T>
+struct RightRows {
+  const T* data;
+  int64_t stride;
+  RightRows from_column(int64_t j) const { return {data + j, stride}; }
+  auto read(int64_t p, int64_t j) const { return load(data + p * stride + j); }
+  auto read(int64_t p, int64_t j, int64_t count) const {
+    return load(data + p * stride + j, count);
+  }
+};
+
 // The rows of a square become its columns: dealing the first and the second half of the rows out in
 // turn, as often as the number of rows can be halved.
 inline void transpose(Vector (&x)[kLanes]) {
@@ -135,22 +147,23 @@ inline void transpose(Vector (&x)[kLanes]) {
 // kRows x kVectors vectors of c, all of whose sums stay in registers; the last vector has `last`
 // columns if kPartial.
 template <int kRows, int kVectors, bool kPartial, class A, class B>
-inline void block(int64_t k, A a, const B* b, int64_t ldb, real* c, int64_t ldc, bool accumulate,
-                  int64_t last) {
-  const auto read = [=](const auto* from, int v) {
-    return kPartial && v == kVectors - 1 ? load(from + v * kLanes, last) : load(from + v * kLanes);
+inline void block(int64_t k, A a, B b, real* c, int64_t ldc, bool accumulate, int64_t last) {
+  const auto read = [=](const auto& from, int64_t row, int v) {
+    return kPartial && v == kVectors - 1 ? from.read(row, v * kLanes, last)
+                                         : from.read(row, v * kLanes);
   };
+  const RightRows<real> old{c, ldc};
   // Every loop over rows and vectors is unrolled: else the sums would lie in memory.
   Vector sums[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) sums[r][v] = accumulate ? read(c + r * ldc, v) : Vector{};
+    for (int v = 0; v < kVectors; ++v) sums[r][v] = accumulate ? read(old, r, v) : Vector{};
   }
   for (int64_t p = 0; p < k; ++p) {
-    decltype(load(b)) right[kVectors];
+    decltype(b.read(p, 0)) right[kVectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) right[v] = read(b + p * ldb, v);
+    for (int v = 0; v < kVectors; ++v) right[v] = read(b, p, v);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
@@ -172,16 +185,15 @@ inline void block(int64_t k, A a, const B* b, int64_t ldb, real* c, int64_t ldc,
 
 // All rows of kVectors vectors of columns.
 template <int kVectors, bool kPartial = false, class A, class B>
-inline void columns(int64_t m, int64_t k, A a, const B* b, int64_t ldb, real* c, int64_t ldc,
-                    bool accumulate, int64_t last = kLanes) {
+inline void columns(int64_t m, int64_t k, A a, B b, real* c, int64_t ldc, bool accumulate,
+                    int64_t last = kLanes) {
   // 16 sums, enough to hide the latency; half of that where there are half as many registers. What
   // is left over is divided evenly: a row alone would wait for each of its additions.
   constexpr int64_t kMostRows = (DRAGOMAN_VECTOR_BYTES == 64 ? 16 : 8) / kVectors;
   const auto go = [&]<int kRows>(auto self, int64_t rows, int64_t i) -> void {
     if constexpr (kRows > 0) {
       if (rows < kRows) return self.template operator()<kRows - 1>(self, rows, i);
-      block<kRows, kVectors, kPartial>(k, a.from_row(i), b, ldb, c + i * ldc, ldc, accumulate,
-                                       last);
+      block<kRows, kVectors, kPartial>(k, a.from_row(i), b, c + i * ldc, ldc, accumulate, last);
     }
   };
   for (int64_t i = 0; i < m;) {
@@ -195,13 +207,23 @@ inline void columns(int64_t m, int64_t k, A a, const B* b, int64_t ldb, real* c,
 }
 
 template <class A, class B>
-inline void product(int64_t m, int64_t n, int64_t k, A a, const B* b, int64_t ldb, real* c,
-                    int64_t ldc, bool accumulate) {
+inline void product(int64_t m, int64_t n, int64_t k, A a, B b, real* c, int64_t ldc,
+                    bool accumulate) {
   int64_t j = 0;
   for (; j + 2 * kLanes <= n; j += 2 * kLanes)
-    columns<2>(m, k, a, b + j, ldb, c + j, ldc, accumulate);
-  for (; j + kLanes <= n; j += kLanes) columns<1>(m, k, a, b + j, ldb, c + j, ldc, accumulate);
-  if (j < n) columns<1, true>(m, k, a, b + j, ldb, c + j, ldc, accumulate, n - j);
+    columns<2>(m, k, a, b.from_column(j), c + j, ldc, accumulate);
+  for (; j + kLanes <= n; j += kLanes)
+    columns<1>(m, k, a, b.from_column(j), c + j, ldc, accumulate);
+  if (j < n) columns<1, true>(m, k, a, b.from_column(j), c + j, ldc, accumulate, n - j);
+}
+
+template <class T>
+inline void copy(int64_t rows, int64_t columns, const real* from, int64_t ld_from, T* to,
+                 int64_t ld_to, bool accumulate) {
+  for (int64_t i = 0; i < rows; ++i, from += ld_from, to += ld_to) {
+#pragma GCC ivdep
+    for (int64_t j = 0; j < columns; ++j) to[j] = accumulate ? to[j] + from[j] : from[j];
+  }
 }
 
 // f applied to the halves of x, of their result, and so on.
@@ -233,19 +255,21 @@ inline real max(int64_t n, const real* x) {
   return detail::reduce(most, larger);
 }
 
-/// c [m, n] = a b, added to c if `accumulate`: a is [m, k], b [k, n] of real or Bf16, and the rows
-/// of b and c are `ldb` and `ldc` apart. Fastest where n is a multiple of kLanes.
-template <class B>
-inline void product(int64_t m, int64_t n, int64_t k, Strided a, const B* b, int64_t ldb, real* c,
-                    int64_t ldc, bool accumulate) {
-  detail::product(m, n, k, a, b, ldb, c, ldc, accumulate);
+/// c [m, n] = a b, added to c if `accumulate`: a is [m, k], b [k, n], and the rows of b and c are
+/// `ldb` and `ldc` apart. Fastest where n is a multiple of kLanes.
+inline void product(int64_t m, int64_t n, int64_t k, const Strided& a, const real* b, int64_t ldb,
+                    real* c, int64_t ldc, bool accumulate) {
+  detail::product(m, n, k, a, detail::RightRows<real>{b, ldb}, c, ldc, accumulate);
 }
+/// The same for b of bf16; a is read as bf16 as well where the processor multiplies such numbers.
+void product(int64_t m, int64_t n, int64_t k, const Strided& a, const Bf16* b, int64_t ldb, real* c,
+             int64_t ldc, bool accumulate);
 
 /// c [m, n] = a b, where the rows of a [m, k] are `lda` apart and `b` is a transposition: [k, n],
 /// or of words [(k + 1) / 2, n], n a multiple of kLanes.
 inline void product_of_rows(int64_t m, int64_t n, int64_t k, const real* a, int64_t lda,
                             const real* b, int64_t ldb, real* c, int64_t ldc) {
-  detail::product(m, n, k, Strided{a, lda, 1}, b, ldb, c, ldc, false);
+  detail::product(m, n, k, Strided{a, lda, 1}, detail::RightRows<real>{b, ldb}, c, ldc, false);
 }
 void product_of_rows(int64_t m, int64_t n, int64_t k, const Bf16* a, int64_t lda, const uint32_t* b,
                      int64_t ldb, real* c, int64_t ldc);
@@ -272,5 +296,14 @@ inline void transpose(int64_t rows, int64_t columns, const real* from, int64_t l
 /// The same in words: to [(columns + 1) / 2, rows].
 void transpose(int64_t rows, int64_t columns, const Bf16* from, int64_t ld_from, uint32_t* to,
                int64_t ld_to);
+
+/// to [rows, columns] = from, or added to what is there if `accumulate`; the rows are `ld_from` and
+/// `ld_to` apart.
+inline void copy(int64_t rows, int64_t columns, const real* from, int64_t ld_from, real* to,
+                 int64_t ld_to, bool accumulate) {
+  detail::copy(rows, columns, from, ld_from, to, ld_to, accumulate);
+}
+void copy(int64_t rows, int64_t columns, const real* from, int64_t ld_from, Bf16* to, int64_t ld_to,
+          bool accumulate);
 
 }  // namespace dragoman::tile

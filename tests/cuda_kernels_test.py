@@ -48,6 +48,7 @@ KERNELS = {
     "matmul": [PRODUCT],
     "linear": [PRODUCT, BIAS],
     "step_linear": [PRODUCT, BIAS],
+    "feed_forward": [PRODUCT, BIAS, r"map_kernel<.*GateEach<float>", r"map_kernel<.*GateEach<dragoman::Bf16>"],
     "layer_norm": [*NORM, r"sum_rows_kernel<.*GainGradient"],
     "rms_norm": [*NORM, r"sum_rows_kernel<.*GainGradient"],
     "add_layer_norm": [*ADD_NORM, r"sum_rows_kernel<.*GainGradient"],

@@ -322,6 +322,19 @@ void add_products(Table& table, const Sizes& s, int64_t n, int64_t d) {
       [](Tape& t, const Variables& x) { return linear(t, x[0], x[1]); },
       [](const Matrices& x) { return product(x[0], transpose(x[1])); });
   table.row(
+      "feed_forward", "", {{n, d}, {2 * d, d}, {2 * d}, {d, 2 * d}, {d}},
+      [](Tape& t, const Variables& x) { return feed_forward(t, x[0], x[1], x[2], x[3], x[4]); },
+      [=](const Matrices& x) {
+        const Matrix in = product(x[0], transpose(x[1])),
+                     hidden = build(n, 2 * d, [&](int64_t i, int64_t j) {
+                       const Number sum = in(i, j) + x[2](0, j);
+                       return sum < 0 ? Number(0) : sum;
+                     });
+        return each(product(hidden, transpose(x[3])),
+                    build(n, d, [&](int64_t, int64_t j) { return x[4](0, j); }),
+                    [](Number a, Number b) { return a + b; });
+      });
+  table.row(
       "step_linear", "", {{n, d}, {2 * d, d}, {2 * d}},
       [](Tape& t, const Variables& x) {
         // The second of three calls has no part in the result.

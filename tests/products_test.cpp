@@ -59,6 +59,27 @@ std::vector<T> as(const std::vector<From>& x) {
   return {x.begin(), x.end()};
 }
 
+// With relu or a gate a product has the same numbers, or zeros in their place.
+template <class Out>
+void expect_epilogues(Gemm g, const std::vector<Out>& plain, double tolerance) {
+  const std::vector<Out> gate = as<Out>(random_numbers(std::ssize(plain), 5));
+  for (const bool gated : {false, true}) {
+    if (gated && !gates(Device{}, g.inputs)) continue;
+    for (const bool relu : {false, true}) {
+      std::vector<Out> c = plain;
+      g.c = c.data();
+      g.relu = relu;
+      g.gate = gated ? gate.data() : nullptr;
+      gemm(Device{}, g);
+      for (size_t i = 0; i < c.size(); ++i) {
+        const bool inside = static_cast<int64_t>(i) % g.ldc < g.n;
+        const bool zero = inside && ((relu && plain[i] < 0) || (gated && !(gate[i] > 0)));
+        ASSERT_NEAR(c[i], zero ? 0 : float(plain[i]), tolerance) << relu << gated << " at " << i;
+      }
+    }
+  }
+}
+
 // Of matrices of T, as Out.
 template <class T, class Out = float>
 void expect_agreement(const Extents& extents) {
@@ -93,6 +114,7 @@ void expect_agreement(const Extents& extents) {
       ASSERT_NEAR(c[i], expected[i], 1e-5 * std::sqrt(double(k)) * 4 + rounding)
           << flags << " at " << i;
     }
+    if (!g.accumulate) expect_epilogues(g, c, 1e-5 * std::sqrt(double(k)));
   }
 }
 
@@ -152,6 +174,34 @@ TEST(Gemm, WritesBf16WhereItReadsBf16AndAddsToNothing) {
   g.a = g.b = low.address();
   g.accumulate = true;
   EXPECT_THROW(gemm(Device{}, g), Error);
+}
+
+TEST(Gemm, KeepsNaNWithRelu) {
+  for (const DType type : {DType::kReal, DType::kBf16}) {
+    if (type == DType::kBf16 && !has_bf16_products(Device{})) continue;
+    const int64_t n = 40;
+    Tensor x = Tensor::from(std::vector<float>(n * n, -1), {n, n});
+    x.data()[3] = std::numeric_limits<float>::quiet_NaN();
+    const Tensor a = convert(x, type),
+                 b = convert(Tensor::from(std::vector<float>(n * n, 1), {n, n}), type);
+    const Tensor c = Tensor::empty({n, n});
+    Gemm g{.m = n,
+           .n = n,
+           .k = n,
+           .inputs = type,
+           .a = a.address(),
+           .lda = n,
+           .b = b.address(),
+           .ldb = n};
+    g.c = c.address();
+    g.ldc = n;
+    g.relu = true;
+    gemm(Device{}, g);
+    EXPECT_TRUE(std::isnan(c.data()[0]));
+    EXPECT_EQ(c.data()[n], 0);
+    g.accumulate = true;
+    EXPECT_THROW(gemm(Device{}, g), Error) << "relu of a part of the sum";
+  }
 }
 
 TEST(Gemm, OfNoRowsDoesNothingAndOfNoDepthFails) {

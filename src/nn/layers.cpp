@@ -13,11 +13,11 @@ Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool bias, int64_t p
 }
 
 Variable Linear::operator()(Tape& tape, const Variable& x, DType type) const {
-  return linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable(), type);
+  return linear(tape, x, weight(), bias(), type);
 }
 
 Variable Linear::step(Tape& tape, const Variable& x, DType type) const {
-  return step_linear(tape, x, *weight_, bias_.exists() ? *bias_ : Variable(), type);
+  return step_linear(tape, x, weight(), bias(), type);
 }
 
 Variable Linear::of_zeros(Tape& tape, int64_t n, DType type) const {

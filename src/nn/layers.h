@@ -22,6 +22,9 @@ class Linear {
   Variable operator()(Tape& tape, const Variable& x, DType type = DType::kReal) const;
   /// The same where the layer is called at each step of a sequence.
   Variable step(Tape& tape, const Variable& x, DType type = DType::kReal) const;
+  /// As operations take them; the bias is undefined where there is none.
+  Variable weight() const { return *weight_; }
+  Variable bias() const { return bias_.exists() ? *bias_ : Variable(); }
   /// The result for n rows of zeros: the bias, which the layer must have.
   Variable of_zeros(Tape& tape, int64_t n, DType type = DType::kReal) const;
 

@@ -28,7 +28,7 @@ class LinearSteps {
 
   Tensor result(const Tensor& x, DType as) const {
     Tensor y = Tensor::empty({x.rows(), weight_.rows()}, as, x.device());
-    product(tf32_, x, false, weight_, true, y, bias_as(bias_, as), packed_);
+    product(tf32_, x, false, weight_, true, y, {.bias = bias_as(bias_, as)}, packed_);
     return y;
   }
 
@@ -115,7 +115,7 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
   Tensor y = Tensor::empty({x.rows(), weight.rows()}, type, x.value().device());
   const Tensor left = operand(tape, x), right = operand(tape, weight);
   const bool tf32 = tape.tf32();
-  product(tf32, left, false, right, true, y, bias_as(bias, type));
+  product(tf32, left, false, right, true, y, {.bias = bias_as(bias, type)});
   const std::shared_ptr<BiasSums> late = BiasSums::of(tape, {bias});
   return tape
       .record("linear", y, {x, weight, bias},
@@ -123,6 +123,41 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
                 product_gradients(tf32, dy, x, left, false, weight, right, true, bias, late.get());
               })
       .prefers(left.dtype());
+}
+
+Variable feed_forward(Tape& tape, const Variable& x, const Variable& in_weight,
+                      const Variable& in_bias, const Variable& out_weight, const Variable& out_bias,
+                      DType type) {
+  const DType products = tape.products();
+  if (!tape.recording()) {
+    const Variable hidden =
+        relu(tape, step_linear(tape, x, in_weight, in_bias, products), {.type = products});
+    return step_linear(tape, hidden, out_weight, out_bias, type);
+  }
+  check_columns("feed_forward", "the first weight", in_weight, x.columns());
+  check_columns("feed_forward", "the first bias", in_bias, in_weight.rows());
+  check_columns("feed_forward", "the second weight", out_weight, in_weight.rows());
+  check_columns("feed_forward", "the second bias", out_bias, out_weight.rows());
+  const Device device = x.value().device();
+  const bool tf32 = tape.tf32();
+  const Tensor left = operand(tape, x), in = operand(tape, in_weight),
+               out = operand(tape, out_weight);
+  const Tensor hidden = Tensor::empty({x.rows(), in_weight.rows()}, products, device);
+  const Tensor y = Tensor::empty({x.rows(), out_weight.rows()}, type, device);
+  product(tf32, left, false, in, true, hidden, {.bias = bias_as(in_bias, products), .relu = true});
+  product(tf32, hidden, false, out, true, y, {.bias = bias_as(out_bias, type)});
+  const std::shared_ptr<BiasSums> in_late = BiasSums::of(tape, {in_bias}),
+                                  out_late = BiasSums::of(tape, {out_bias});
+  const auto backward = [=, x = x.gradient_only(), in_weight = in_weight.gradient_only(),
+                         out_weight = out_weight.gradient_only()](Tensor& dy) {
+    const Variable inner = Variable::leaf(hidden).prefers(products);
+    product_gradients(tf32, dy, inner, hidden, false, out_weight, out, true, out_bias,
+                      out_late.get(), hidden);
+    product_gradients(tf32, inner.sink()->gradient, x, left, false, in_weight, in, true, in_bias,
+                      in_late.get());
+  };
+  return tape.record("feed_forward", y, {x, in_weight, in_bias, out_weight, out_bias}, backward)
+      .prefers(products);
 }
 
 Variable step_linear(Tape& tape, const Variable& x, const Variable& weight, const Variable& bias,

@@ -112,8 +112,8 @@ CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight
     const int64_t end = std::min(n, begin + most);
     const Tensor logits =
         in_place ? gradient.slice_rows(begin, end) : scratch.slice_rows(0, end - begin);
-    product(tape.tf32(), left.slice_rows(begin, end), false, right, true, logits, bias.value(),
-            packed_right);
+    product(tape.tf32(), left.slice_rows(begin, end), false, right, true, logits,
+            {.bias = bias.value()}, packed_right);
     const auto run = [&]<class T>(T* to) {
       const RowLoss<T> loss{logits.data(),
                             targets.data<int32_t>() + begin,

@@ -102,6 +102,13 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
 Variable step_linear(Tape& tape, const Variable& x, const Variable& weight,
                      const Variable& bias = {}, DType type = DType::kReal);
 
+/// relu(x in_weight^T + in_bias) out_weight^T + out_bias (Vaswani et al. 2017, eq. 2): x [n, d],
+/// in_weight [f, d], in_bias [f], out_weight [d, f], out_bias [d] -> [n, d] as `type`. What stands
+/// between the products is written once, as they read it.
+Variable feed_forward(Tape& tape, const Variable& x, const Variable& in_weight,
+                      const Variable& in_bias, const Variable& out_weight, const Variable& out_bias,
+                      DType type = DType::kReal);
+
 // Normalisation (norm.cpp) ------------------------------------------------------------------------
 
 /// gain * (x - mean) / sqrt(variance + epsilon) + bias over each row (Ba et al. 2016); gain and

@@ -18,6 +18,20 @@ struct ReadAndConvert {
   }
 };
 
+template <class T>
+struct GateEach {
+  const T* gate;
+  T* x;
+  struct Loaded {
+    T gate, x;
+  };
+  DRAGOMAN_HOST_DEVICE Loaded load(int64_t i) const { return {gate[i], x[i]}; }
+  DRAGOMAN_HOST_DEVICE void store(int64_t i, const Loaded& loaded) const {
+    x[i] = loaded.gate > 0 ? loaded.x : T(real{0});
+  }
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { store(i, load(i)); }
+};
+
 // to (+)= op(a) op(b).
 Gemm gemm_of(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
              const Target& to) {
@@ -52,11 +66,19 @@ Tensor bias_as(const Variable& bias, DType type) {
 }
 
 void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-             const Target& to, const Tensor& bias, const Tensor& packed) {
+             const Target& to, const Epilogue& epilogue, const Tensor& packed) {
   Gemm product = gemm_of(tf32, a, transpose_a, b, transpose_b, to);
-  if (bias.defined()) product.bias = bias.address();
+  if (epilogue.bias.defined()) product.bias = epilogue.bias.address();
+  product.relu = epilogue.relu;
   product.packed = packed;
+  const Tensor& gate = epilogue.gate;
+  const bool gated = gate.defined() && gates(a.device(), a.dtype());
+  if (gated) product.gate = gate.address();
   gemm(a.device(), product);
+  if (gated || !gate.defined()) return;
+  visit(gate, [&]<class T>(const T* from) {
+    launch::map(gate.device(), gate.size(), GateEach<T>{from, static_cast<T*>(to.data)});
+  });
 }
 
 Tensor packed(const Tensor& b, bool transposed) {
@@ -70,7 +92,7 @@ Tensor packed(const Tensor& b, bool transposed) {
 
 void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, const Tensor& a_value,
                        bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
-                       const Variable& bias, BiasSums* late) {
+                       const Variable& bias, BiasSums* late, const Tensor& gate) {
   const DType type = a_value.dtype();
   // The product that reads dy^T sums its rows up on the way, where it can.
   const bool in_product = bias.needs_gradient() && transpose_b && b.needs_gradient() &&
@@ -82,9 +104,9 @@ void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, con
   }
   write_gradient(a, [&](const Target& da) {
     if (transpose_a) {
-      product(tf32, b_value, transpose_b, dy, true, da);
+      product(tf32, b_value, transpose_b, dy, true, da, {.gate = gate});
     } else {
-      product(tf32, dy, false, b_value, !transpose_b, da);
+      product(tf32, dy, false, b_value, !transpose_b, da, {.gate = gate});
     }
   });
   if (const GradientWriter db = b.gradient()) {

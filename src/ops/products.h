@@ -21,10 +21,17 @@ struct Target {
   bool accumulate = false;
 };
 
-/// to (+)= op(a) op(b) [+ bias] for whole matrices of one type. The bias is of the target's type;
-/// `packed`, if defined, is what the function of that name made of b.
+/// What becomes of a product before it is written; the tensors are of the target's type.
+struct Epilogue {
+  Tensor bias = {};  ///< Added to every row, if defined.
+  bool relu = false;
+  Tensor gate = {};  ///< Where this is not positive, if it is defined, zero is written.
+};
+
+/// to (+)= op(a) op(b) for whole matrices of one type. `packed`, if defined, is what the function
+/// of that name made of b.
 void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-             const Target& to, const Tensor& bias = {}, const Tensor& packed = {});
+             const Target& to, const Epilogue& epilogue = {}, const Tensor& packed = {});
 
 /// A bias as a product of that type reads it; undefined where there is none.
 Tensor bias_as(const Variable& bias, DType type);
@@ -37,10 +44,11 @@ using BiasSums = LateSums<launch::Elements<Bf16>>;
 
 /// Adds the gradients of y = op(a) op(b) + bias, from that of y, to those of a, b and bias (which
 /// may be undefined); a and b as they were multiplied are given beside them. The bias's may be made
-/// by `late`.
+/// by `late`; a's is zero where `gate`, if defined, is not positive, and nobody else's then.
 void product_gradients(bool tf32, const Tensor& dy, const Variable& a, const Tensor& a_value,
                        bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
-                       const Variable& bias = {}, BiasSums* late = nullptr);
+                       const Variable& bias = {}, BiasSums* late = nullptr,
+                       const Tensor& gate = {});
 
 /// Adds the sums of dy's columns to the gradient of the bias, if it is defined and wants one.
 /// Returns dy as `type`, made in the same pass.

@@ -13,6 +13,7 @@ void gemm(Device device, const Gemm& g) {
   check(g.outputs == DType::kReal || (g.inputs == DType::kBf16 && !g.accumulate),
         "a product of {} {} as {}", to_string(g.inputs), g.accumulate ? "that is added" : "is made",
         to_string(g.outputs));
+  check(!g.accumulate || !(g.relu || g.gate), "a product with relu or a gate is added");
   Profile::count(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
                  static_cast<double>(g.k));
   device.on_gpu() ? gpu::gemm(device.index, g) : cpu::gemm(g);
@@ -23,6 +24,8 @@ Tensor pack(Device device, const Gemm& product) {
 }
 
 bool sums_rows(Device device, DType inputs) { return !device.on_gpu() && cpu::sums_rows(inputs); }
+
+bool gates(Device device, DType inputs) { return !device.on_gpu() && cpu::gates(inputs); }
 
 bool has_bf16_products(Device device) {
   return device.on_gpu() ? gpu::has_bf16_products(device.index) : cpu::has_bf16_products();

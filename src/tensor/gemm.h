@@ -9,8 +9,9 @@
 
 namespace dragoman {
 
-/// c = op(a) op(b) [+ bias] [+ c]: op(a) is [m, k], op(b) is [k, n], c is [m, n], all row-major;
-/// `lda`, `ldb` and `ldc` are the distances between the rows of the matrices as they are stored.
+/// c = op(a) op(b) [+ bias] [+ c], or the positive of it: op(a) is [m, k], op(b) is [k, n], c is
+/// [m, n], all row-major; `lda`, `ldb` and `ldc` are the distances between the rows of the matrices
+/// as they are stored.
 struct Gemm {
   int64_t m = 0, n = 0, k = 0;
   DType inputs = DType::kReal;   ///< Of a and b: kReal or kBf16. Sums are made in real.
@@ -26,7 +27,11 @@ struct Gemm {
   int64_t ldc = 0;
   const void* bias = nullptr;  ///< [n], added to every row; null: none.
   bool accumulate = false;     ///< Add to what `c`, of reals, holds; it is not read otherwise.
-  real* sums = nullptr;        ///< Only where `sums_rows`: [m], the sums of op(a)'s rows; or null.
+  bool relu = false;           ///< Zero instead of negative numbers (on a GPU perhaps of NaN, too);
+                               ///< without `accumulate`.
+  const void* gate =
+      nullptr;           ///< Only where `gates`: as c; zero where it is not positive; or null.
+  real* sums = nullptr;  ///< Only where `sums_rows`: [m], the sums of op(a)'s rows; or null.
   bool accumulate_sums = false;
   Tensor packed = {};  ///< What `pack` made of b, or undefined.
 };
@@ -40,6 +45,9 @@ Tensor pack(Device device, const Gemm& product);
 
 /// Whether gemm makes the sums of op(a)'s rows as it reads them, for a transposed a of that type.
 bool sums_rows(Device device, DType inputs);
+
+/// Whether gemm reads a gate, for inputs of that type.
+bool gates(Device device, DType inputs);
 
 /// Whether the device multiplies bf16 numbers by itself, faster than floats: AVX512_BF16 or AMX.
 bool has_bf16_products(Device device);

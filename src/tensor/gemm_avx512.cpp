@@ -201,9 +201,7 @@ class Product {
       // The first panel brings the block into the cache: the next slice is asked for early.
       if (!kPackedA && j == 0)
         prefetch(a + end * stride, std::min<int64_t>(at.rows - end, kMostRows), words);
-      Target to = target;
-      if (to.sums) to.sums += i * to.stride;
-      if (to.low) to.low += i * to.low_stride;
+      const Target to = target.from_row(i);
       const Ahead ahead =
           packed_ ? packed_ahead(at, part, j, s, slices) : ahead_of_packing(at, part, j, s, slices);
       if (to.columns == kPanel) {
@@ -224,6 +222,14 @@ class Product {
       to.stride = g_.ldc;
     } else if (part == depth_.count() - 1) {
       to.low = static_cast<Bf16*>(g_.c) + place;
+    }
+    if (part == depth_.count() - 1) {
+      to.relu = g_.relu;
+      to.gate_stride = g_.ldc;
+      if (g_.gate) {
+        to.gate = to.low ? static_cast<const void*>(static_cast<const Bf16*>(g_.gate) + place)
+                         : static_cast<const float*>(g_.gate) + place;
+      }
     }
     for (int64_t half = 0; half < 2; ++half) {
       to.start[half] = g_.bias && part == 0

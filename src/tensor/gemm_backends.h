@@ -8,6 +8,7 @@ namespace dragoman::cpu {
 void gemm(const Gemm& product);
 Tensor pack(const Gemm& product);
 bool sums_rows(DType inputs);
+bool gates(DType inputs);
 bool has_bf16_products();
 
 }  // namespace dragoman::cpu

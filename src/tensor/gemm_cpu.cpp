@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "tensor/gemm_avx512.h"
 #include "tensor/gemm_backends.h"
+#include "tensor/launch_cpu.h"
 #include "tensor/threads.h"
 
 namespace dragoman {
@@ -185,11 +186,24 @@ void gemm_by_library(const Gemm& g) {
   }
 }
 
+// The library's own makes zeros of NaN.
+template <class T>
+void relu(const Gemm& g) {
+  T* const c = static_cast<T*>(g.c);
+  launch::cpu::rows(g.m, g.n, [=, n = g.n, ldc = g.ldc](Lane lane, int64_t row) {
+    lane.each(n, [to = c + row * ldc](int64_t j) { to[j] = to[j] < 0 ? T(real{0}) : to[j]; });
+  });
+}
+
 }  // namespace
 
 void cpu::gemm(const Gemm& g) {
-  const bool worthwhile = g.packed.defined() || g.sums || g.m >= kWorthPacking;
-  if (!worthwhile || !avx512::multiplies(g.inputs)) return gemm_by_library(g);
+  const bool worthwhile = g.packed.defined() || g.sums || g.gate || g.m >= kWorthPacking;
+  if (!worthwhile || !avx512::multiplies(g.inputs)) {
+    gemm_by_library(g);
+    if (g.relu) g.outputs == DType::kBf16 ? relu<Bf16>(g) : relu<real>(g);
+    return;
+  }
   const bool packs = !g.packed.defined() && !avx512::packs_on_the_way(g);
   const Tensor packed = packs ? cpu::pack(g) : g.packed;
   avx512::multiply(
@@ -204,6 +218,7 @@ Tensor cpu::pack(const Gemm& g) {
 }
 
 bool cpu::sums_rows(DType inputs) { return avx512::multiplies(inputs); }
+bool cpu::gates(DType inputs) { return avx512::multiplies(inputs); }
 
 bool cpu::has_bf16_products() {
   return dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core_bf16;

@@ -36,7 +36,7 @@ int alignment_of(const void* address) {
 Key key_of(const Gemm& g) {
   const int flags = g.transpose_a | g.transpose_b << 1 | (g.bias != nullptr) << 2 |
                     g.accumulate << 3 | (g.inputs == DType::kBf16) << 4 | g.tf32 << 5 |
-                    (g.outputs == DType::kBf16) << 6;
+                    (g.outputs == DType::kBf16) << 6 | g.relu << 7;
   const int alignments = alignment_of(g.a) << 20 | alignment_of(g.b) << 10 | alignment_of(g.c);
   return {g.m, g.n, g.k, g.lda, g.ldb, g.ldc, flags, alignments};
 }
@@ -51,7 +51,9 @@ class Product {
     check_call(cublasLtMatmulDescCreate(&operation_, sums, CUDA_R_32F), "operation");
     set(CUBLASLT_MATMUL_DESC_TRANSA, g.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
-    if (g.bias) set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    set(CUBLASLT_MATMUL_DESC_EPILOGUE,
+        g.relu ? (g.bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU)
+               : (g.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT));
     b_ = g.transpose_b ? layout(inputs, g.k, g.n, g.ldb) : layout(inputs, g.n, g.k, g.ldb);
     a_ = g.transpose_a ? layout(inputs, g.m, g.k, g.lda) : layout(inputs, g.k, g.m, g.lda);
     c_ = layout(type_of(g.outputs), g.n, g.m, g.ldc);  // the bias is of that type as well

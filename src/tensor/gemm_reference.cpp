@@ -8,6 +8,7 @@ namespace dragoman {
 void cpu::gemm(const Gemm& g) { multiply_plainly(g); }
 Tensor cpu::pack(const Gemm&) { return {}; }
 bool cpu::sums_rows(DType) { return false; }
+bool cpu::gates(DType) { return false; }
 bool cpu::has_bf16_products() { return false; }
 
 }  // namespace dragoman

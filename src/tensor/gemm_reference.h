@@ -20,6 +20,7 @@ void multiply_plainly(const Gemm& g) {
         const real right = g.transpose_b ? b[j * g.ldb + p] : b[p * g.ldb + j];
         total += left * right;
       }
+      if (g.relu && total < 0) total = 0;
       Out& out = c[i * g.ldc + j];
       out = g.accumulate ? out + total : total;
     }

@@ -406,6 +406,37 @@ TEST(MixedPrecision, CellsBetweenProducts) {
   }
 }
 
+// Of every type, and where some parameters want no gradient.
+TEST(MixedPrecision, FeedForwardIsItsThreeOperations) {
+  NEEDS_BF16_PRODUCTS();
+  const auto run = [](DType products, bool together, bool frozen) {
+    Tape tape;
+    tape.set_products(products);
+    const Variable x = Variable::leaf(normal_numbers({kRows, kColumns}, 1)),
+                   in = Variable::leaf(normal_numbers({64, kColumns}, 2)),
+                   in_bias = Variable::leaf(normal_numbers({64}, 3)),
+                   out = Variable::leaf(normal_numbers({kColumns, 64}, 4));
+    Variable out_bias(normal_numbers({kColumns}, 5));
+    if (!frozen) out_bias = Variable::leaf(out_bias.value());
+    const Variable y =
+        together
+            ? feed_forward(tape, x, in, in_bias, out, out_bias, products)
+            : linear(tape, relu(tape, linear(tape, x, in, in_bias, products), {.type = products}),
+                     out, out_bias, products);
+    std::vector<std::vector<real>> found{convert(y.value(), DType::kReal).to_host()};
+    tape.backward(sum(tape, relu(tape, y)));
+    for (const Variable& leaf : {x, in, in_bias, out, out_bias}) {
+      if (leaf.needs_gradient()) found.push_back(leaf.sink()->gradient.to_host());
+    }
+    return found;
+  };
+  for (const DType products : {DType::kReal, DType::kBf16}) {
+    for (const bool frozen : {false, true}) {
+      EXPECT_EQ(run(products, true, frozen), run(products, false, frozen)) << to_string(products);
+    }
+  }
+}
+
 TEST(MixedPrecision, CrossEntropy) {
   NEEDS_BF16_PRODUCTS();
   const auto gradient = [](DType products, real factor) {

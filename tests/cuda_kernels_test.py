@@ -48,15 +48,16 @@ KERNELS = {
     "matmul": [PRODUCT],
     "linear": [PRODUCT, BIAS],
     "step_linear": [PRODUCT, BIAS],
-    "feed_forward": [PRODUCT, BIAS, r"map_kernel<.*GateEach<float>", r"map_kernel<.*GateEach<dragoman::Bf16>"],
+    "feed_forward": [PRODUCT, BIAS, r"sum_rows_kernel<.*GateAndRead<float>", r"sum_rows_kernel<.*GateAndRead<dragoman::Bf16>"],
     "layer_norm": [*NORM, r"sum_rows_kernel<.*GainGradient"],
     "rms_norm": [*NORM, r"sum_rows_kernel<.*GainGradient"],
     "add_layer_norm": [*ADD_NORM, r"sum_rows_kernel<.*GainGradient"],
     "add_rms_norm": [*ADD_NORM, r"sum_rows_kernel<.*GainGradient"],
     "attention": [rf"tasks_kernel<.*Attention{kind}<{types}>" for kind in ("Forward", "Step", "Backward")
                   for types in ("float, float", "dragoman::Bf16, dragoman::Bf16")]
-    + [r"flash::forward_kernel<", r"flash::backward_kernel<"],
+    + [r"flash::forward_kernel<", r"flash::backward_kernel<", r"flash::short_backward_kernel<"],
     "maxout": [r"map_kernel<.*dragoman::maxout\(", r"map_kernel<.*MaxoutBackward<"],
+    "add_rows": [r"rows_kernel<.*AddRowOfTable>", r"rows_kernel<.*MaskRow>", r"scatter_few_kernel<.*ScaledGradient>"],
     "cross_entropy": [PRODUCT, BIAS, r"rows_kernel<.*RowLoss<float>", r"row_loss_kernel<", r"rows_kernel<.*ScaleRow<float>"],
     "gru_cell": [r"rows_kernel<.*GruForward<float, ", r"rows_kernel<.*GruBackward<float, float>"],
     "lstm_cell": [r"rows_kernel<.*LstmForward<float, ", r"rows_kernel<.*LstmBackward<float, float>"],

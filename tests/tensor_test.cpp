@@ -12,6 +12,7 @@
 
 #include "core/check.h"
 #include "random_numbers.h"
+#include "tensor/gemm.h"
 #include "tensor/graph.h"
 #include "tensor/launch_cpu.h"
 #include "tensor/tensor.h"
@@ -250,6 +251,62 @@ std::vector<float> same_for_all_threads(Work work) {
   }
   set_thread_count(0);
   return one;
+}
+
+// Several products --------------------------------------------------------------------------------
+
+// Small whole numbers, whose products are exact in any order.
+Tensor whole_numbers(const Shape& shape, uint64_t seed, DType type, Device device) {
+  std::vector<real> numbers = random_numbers(shape.size(), seed);
+  for (real& number : numbers) number = std::round(4 * number);
+  return convert(Tensor::from(numbers, shape, device), type);
+}
+
+TEST(Gemm, OfSeveralIsThatOfEach) {
+  const int64_t m = 24, n = 40, k = 72;
+  for (const Device device : all_devices()) {
+    for (const DType type : {DType::kReal, DType::kBf16}) {
+      if (type == DType::kBf16 && !has_bf16_products(device)) continue;
+      for (const bool accumulate : {false, true}) {
+        std::vector<Tensor> kept, one, several;
+        std::vector<Gemm> products;
+        for (size_t i = 0; i < kMostProducts; ++i) {
+          const Tensor a = whole_numbers({k, m}, 2 * i, type, device);
+          const Tensor b = whole_numbers({k, n}, 2 * i + 1, type, device);
+          one.push_back(whole_numbers({m, n}, 99, DType::kReal, device));
+          several.push_back(one.back().clone());
+          Gemm g{.m = m, .n = n, .k = k, .inputs = type, .transpose_a = true};
+          g.a = a.address(), g.lda = m;
+          g.b = b.address(), g.ldb = n;
+          g.c = one.back().address(), g.ldc = n;
+          g.accumulate = accumulate;
+          gemm(device, g);
+          g.c = several.back().address();
+          products.push_back(g);
+          kept.insert(kept.end(), {a, b});
+        }
+        gemm_each(device, products);
+        for (size_t i = 0; i < one.size(); ++i) {
+          EXPECT_EQ(one[i].to_host(), several[i].to_host()) << to_string(device) << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(Gemm, OfSeveralWantsThemAlike) {
+  const Tensor x = Tensor::zeros({4});
+  Gemm g{.m = 2, .n = 2, .k = 1};
+  g.a = g.b = g.c = x.address();
+  g.lda = g.ldb = g.ldc = 2;
+  Gemm other = g;
+  other.m = 1;
+  EXPECT_THROW(gemm_each(Device{}, std::vector{g, other}), Error);
+  other = g;
+  other.relu = true;
+  EXPECT_THROW(gemm_each(Device{}, std::vector{g, other}), Error);
+  EXPECT_THROW(gemm_each(Device{}, std::vector<Gemm>(kMostProducts + 1, g)), Error);
+  gemm_each(Device{}, {});
 }
 
 // Below and above the size that is worth threads, and no multiple of a block.

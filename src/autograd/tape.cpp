@@ -82,12 +82,17 @@ void Tape::run(Entry& entry) {
   if (!any) return;  // nothing that follows depends on this operation
   entry.backward(gradients);
   Profile::mark(entry.operation, Profile::Pass::kBackward);
-  for (const auto& sink : entry.inputs) {
-    sink->settled();
-    check(!sink->written || all_finite(sink->gradient),
-          "the gradient of the operation '{}' is NaN or infinite (for an input {})",
-          entry.operation, sink->gradient.shape());
+  for (const auto& sink : entry.inputs) check_gradient(entry.operation, sink);
+}
+
+void Tape::check_gradient(std::string_view operation, const std::shared_ptr<Sink>& sink) {
+  if (sink->settle) {  // made earlier, it might be made otherwise
+    unsettled_.emplace_back(operation, sink);
+    return;
   }
+  check(!sink->written || all_finite(sink->gradient),
+        "the gradient of the operation '{}' is NaN or infinite (for an input {})", operation,
+        sink->gradient.shape());
 }
 
 void Tape::backward(const Variable& root) {
@@ -99,6 +104,9 @@ void Tape::backward(const Variable& root) {
     Entry entry = std::move(entries_.back());
     entries_.pop_back();
     run(entry);
+  }
+  for (const auto& [operation, sink] : std::exchange(unsettled_, {})) {
+    check_gradient(operation, sink);
   }
   shared_.clear();
 }

@@ -208,6 +208,7 @@ class Tape {
   void check_values(std::string_view operation, std::span<const Tensor> values,
                     const std::vector<Variable>& inputs) const;
   void run(Entry& entry);
+  void check_gradient(std::string_view operation, const std::shared_ptr<Sink>& sink);
 
   bool recording_;
   bool training_ = false;
@@ -217,6 +218,8 @@ class Tape {
   RandomKey key_;
   std::vector<Entry> entries_;
   std::map<Key, std::shared_ptr<void>> shared_;
+  // Gradients that are checked when backward has ended, and whose they are.
+  std::vector<std::pair<std::string_view, std::shared_ptr<Sink>>> unsettled_;
 };
 
 /// Like GradientWriter, for a fresh gradient of bf16.

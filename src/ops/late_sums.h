@@ -1,5 +1,4 @@
-// Sums of columns that nobody reads before backward has ended: the gradients of biases and gains.
-// On a GPU the launch of one takes longer than its sums, so several are made together.
+// Sums of columns that are made late: the gradients of biases and gains.
 #pragma once
 
 #include <array>
@@ -7,14 +6,14 @@
 #include <utility>
 #include <vector>
 
-#include "autograd/tape.h"
+#include "ops/late_work.h"
 #include "tensor/launch.h"
 
 namespace dragoman {
 
 /// The sums of one tape that are made by functors of the types F.
 template <class... F>
-class LateSums {
+class LateSums : LateWork {
  public:
   using Parameters = std::array<Variable, sizeof...(F)>;
 
@@ -22,24 +21,17 @@ class LateSums {
   /// that will add some, before it is recorded.
   static std::shared_ptr<LateSums> of(Tape& tape, const Parameters& parameters) {
     for (const Variable& parameter : parameters) {
-      if (!tape.recording() || !parameter.needs_gradient()) return nullptr;
-      if (!parameter.sink()->device.on_gpu()) return nullptr;
+      if (!can_be_late(tape, parameter)) return nullptr;
     }
     static constexpr char kOne = 0;
-    return tape.shared<LateSums>({&kOne},
-                                 [&] { return std::make_shared<LateSums>(tape, parameters[0]); });
+    return tape.shared<LateSums>(
+        {&kOne}, [&] { return std::make_shared<LateSums>(tape, parameters[0].sink()->device); });
   }
 
-  // Recorded before all operations that add sums, and so run after them.
-  LateSums(Tape& tape, const Variable& parameter) : device_(parameter.sink()->device) {
-    const Tensor none = Tensor::zeros({1}, DType::kReal, device_);
-    end_ = tape.record("late sums", none, {parameter}, [this](Tensor&) { make(); });
+  LateSums(Tape& tape, Device device) : LateWork(tape, "late sums", device), device_(device) {}
+  ~LateSums() override {
+    for (const Pending& sum : pending_) forget_all(sum);
   }
-  ~LateSums() {
-    for (const Pending& sum : pending_) forget(sum);
-  }
-  LateSums(const LateSums&) = delete;
-  LateSums& operator=(const LateSums&) = delete;
 
   /// Adds the sums of the columns of each f to the gradient of its parameter; `read` is what the
   /// functors read.
@@ -51,9 +43,8 @@ class LateSums {
       return launch::ColumnSums<One>{to.data(), to.accumulate(), one};
     };
     Pending sum{{rows, columns, std::tuple{sums_of(f)...}}, parameters, std::move(read)};
-    for (const Variable& parameter : parameters) parameter.sink()->settle = [this] { make(); };
+    for (const Variable& parameter : parameters) wait(parameter);
     pending_.push_back(std::move(sum));
-    end_.zeroed_gradient();
     if (pending_.size() == launch::kMostMatrices) make();
   }
 
@@ -64,22 +55,21 @@ class LateSums {
     std::vector<Tensor> read;
   };
 
-  static void forget(const Pending& sum) {
-    for (const Variable& parameter : sum.parameters) parameter.sink()->settle = nullptr;
+  static void forget_all(const Pending& sum) {
+    for (const Variable& parameter : sum.parameters) forget(parameter);
   }
 
-  void make() {
+  void make() override {
     std::vector<launch::MatrixSums<F...>> sums;
     for (const Pending& sum : pending_) {
       sums.push_back(sum.sums);
-      forget(sum);
+      forget_all(sum);
     }
     launch::sum_rows_of_each(device_, std::span<const launch::MatrixSums<F...>>(sums));
     pending_.clear();
   }
 
   Device device_;
-  Variable end_;
   std::vector<Pending> pending_;
 };
 

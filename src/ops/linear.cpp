@@ -116,11 +116,11 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
   const Tensor left = operand(tape, x), right = operand(tape, weight);
   const bool tf32 = tape.tf32();
   product(tf32, left, false, right, true, y, {.bias = bias_as(bias, type)});
-  const std::shared_ptr<BiasSums> late = BiasSums::of(tape, {bias});
+  const LateGradients late = LateGradients::of(tape, weight, bias);
   return tape
       .record("linear", y, {x, weight, bias},
               [=, x = x.gradient_only(), weight = weight.gradient_only()](Tensor& dy) {
-                product_gradients(tf32, dy, x, left, false, weight, right, true, bias, late.get());
+                product_gradients(tf32, dy, x, left, false, weight, right, true, bias, late);
               })
       .prefers(left.dtype());
 }
@@ -146,15 +146,18 @@ Variable feed_forward(Tape& tape, const Variable& x, const Variable& in_weight,
   const Tensor y = Tensor::empty({x.rows(), out_weight.rows()}, type, device);
   product(tf32, left, false, in, true, hidden, {.bias = bias_as(in_bias, products), .relu = true});
   product(tf32, hidden, false, out, true, y, {.bias = bias_as(out_bias, type)});
-  const std::shared_ptr<BiasSums> in_late = BiasSums::of(tape, {in_bias}),
-                                  out_late = BiasSums::of(tape, {out_bias});
+  const LateGradients in_late = LateGradients::of(tape, in_weight, in_bias),
+                      out_late = LateGradients::of(tape, out_weight, out_bias);
   const auto backward = [=, x = x.gradient_only(), in_weight = in_weight.gradient_only(),
                          out_weight = out_weight.gradient_only()](Tensor& dy) {
     const Variable inner = Variable::leaf(hidden).prefers(products);
-    product_gradients(tf32, dy, inner, hidden, false, out_weight, out, true, out_bias,
-                      out_late.get(), hidden);
-    product_gradients(tf32, inner.sink()->gradient, x, left, false, in_weight, in, true, in_bias,
-                      in_late.get());
+    product_gradients(tf32, dy, inner, hidden, false, out_weight, out, true, out_bias, out_late,
+                      hidden);
+    const Tensor d_inner = std::move(inner.sink()->gradient);
+    const bool gated = gates(device, products);
+    if (!gated) gate_and_sum(hidden, d_inner, in_bias);
+    product_gradients(tf32, d_inner, x, left, false, in_weight, in, true,
+                      gated ? in_bias : Variable(), in_late);
   };
   return tape.record("feed_forward", y, {x, in_weight, in_bias, out_weight, out_bias}, backward)
       .prefers(products);

@@ -18,18 +18,36 @@ struct ReadAndConvert {
   }
 };
 
+// Elements of x that are made zero where the gate is not positive, on the way into a sum.
+template <class T>
+struct GateAndRead {
+  const T* gate;
+  T* x;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
+    const int64_t i = row * columns + c;
+    if (!(gate[i] > 0)) x[i] = real{0};
+    return x[i];
+  }
+#if defined(__CUDACC__)
+  __device__ void four(int64_t row, int64_t c, real (&to)[4]) const {
+    const int64_t i = row * columns + c;
+    real open[4];
+    vectors::read(to, x + i);
+    vectors::read(open, gate + i);
+    for (int k = 0; k < 4; ++k) to[k] = open[k] > 0 ? to[k] : real{0};
+    vectors::write(x + i, to);
+  }
+#endif
+};
+// The same where nobody wants the sum.
 template <class T>
 struct GateEach {
   const T* gate;
   T* x;
-  struct Loaded {
-    T gate, x;
-  };
-  DRAGOMAN_HOST_DEVICE Loaded load(int64_t i) const { return {gate[i], x[i]}; }
-  DRAGOMAN_HOST_DEVICE void store(int64_t i, const Loaded& loaded) const {
-    x[i] = loaded.gate > 0 ? loaded.x : T(real{0});
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const {
+    if (!(gate[i] > 0)) x[i] = real{0};
   }
-  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { store(i, load(i)); }
 };
 
 // to (+)= op(a) op(b).
@@ -71,14 +89,8 @@ void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool
   if (epilogue.bias.defined()) product.bias = epilogue.bias.address();
   product.relu = epilogue.relu;
   product.packed = packed;
-  const Tensor& gate = epilogue.gate;
-  const bool gated = gate.defined() && gates(a.device(), a.dtype());
-  if (gated) product.gate = gate.address();
+  if (epilogue.gate.defined()) product.gate = epilogue.gate.address();
   gemm(a.device(), product);
-  if (gated || !gate.defined()) return;
-  visit(gate, [&]<class T>(const T* from) {
-    launch::map(gate.device(), gate.size(), GateEach<T>{from, static_cast<T*>(to.data)});
-  });
 }
 
 Tensor packed(const Tensor& b, bool transposed) {
@@ -92,21 +104,23 @@ Tensor packed(const Tensor& b, bool transposed) {
 
 void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, const Tensor& a_value,
                        bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
-                       const Variable& bias, BiasSums* late, const Tensor& gate) {
+                       const Variable& bias, const LateGradients& late, const Tensor& gate) {
   const DType type = a_value.dtype();
   // The product that reads dy^T sums its rows up on the way, where it can.
   const bool in_product = bias.needs_gradient() && transpose_b && b.needs_gradient() &&
                           dy_given.dtype() == type && sums_rows(dy_given.device(), type);
-  const bool is_late = late && type == DType::kBf16 && dy_given.dtype() == type;
+  const bool is_late =
+      late.bias && bias.needs_gradient() && type == DType::kBf16 && dy_given.dtype() == type;
   const Tensor dy = in_product || is_late ? dy_given : convert_and_sum(dy_given, type, bias);
   if (is_late) {
-    late->add(dy.rows(), dy.columns(), {bias}, {dy}, {dy.data<Bf16>(), dy.columns()});
+    late.bias->add(dy.rows(), dy.columns(), {bias}, {dy}, {dy.data<Bf16>(), dy.columns()});
   }
+  const Epilogue of_a{.gate = gates(dy.device(), type) ? gate : Tensor()};
   write_gradient(a, [&](const Target& da) {
     if (transpose_a) {
-      product(tf32, b_value, transpose_b, dy, true, da, {.gate = gate});
+      product(tf32, b_value, transpose_b, dy, true, da, of_a);
     } else {
-      product(tf32, dy, false, b_value, !transpose_b, da, {.gate = gate});
+      product(tf32, dy, false, b_value, !transpose_b, da, of_a);
     }
   });
   if (const GradientWriter db = b.gradient()) {
@@ -117,11 +131,23 @@ void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, con
         gradient.sums = sums.data();
         gradient.accumulate_sums = sums.accumulate();
       }
+      if (late.weight) return late.weight->add(gradient, b, dy, a_value);
       gemm(dy.device(), gradient);
     } else {
       product(tf32, a_value, !transpose_a, dy, false, db);
     }
   }
+}
+
+void gate_and_sum(const Tensor& gate, const Tensor& dy, const Variable& bias) {
+  const GradientWriter to = bias.gradient();
+  visit(gate, [&]<class T>(const T* open) {
+    T* const x = dy.data<T>();
+    if (!to) return launch::map(dy.device(), dy.size(), GateEach<T>{open, x});
+    const GateAndRead<T> read{open, x, dy.columns()};
+    launch::sum_rows(dy.device(), dy.rows(), dy.columns(),
+                     launch::ColumnSums{to.data(), to.accumulate(), read});
+  });
 }
 
 Tensor convert_and_sum(const Tensor& dy, DType type, const Variable& bias) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "autograd/tape.h"
+#include "ops/late_products.h"
 #include "ops/late_sums.h"
 
 namespace dragoman {
@@ -25,7 +26,8 @@ struct Target {
 struct Epilogue {
   Tensor bias = {};  ///< Added to every row, if defined.
   bool relu = false;
-  Tensor gate = {};  ///< Where this is not positive, if it is defined, zero is written.
+  Tensor gate = {};  ///< Where this is not positive, if it is defined, zero is written: only where
+                     ///< `gates`.
 };
 
 /// to (+)= op(a) op(b) for whole matrices of one type. `packed`, if defined, is what the function
@@ -42,13 +44,28 @@ Tensor packed(const Tensor& b, bool transposed);
 /// Sums of gradients as products of bf16 read them.
 using BiasSums = LateSums<launch::Elements<Bf16>>;
 
+/// Who makes the gradients of a layer's weight and bias late; null: they are made at once.
+struct LateGradients {
+  /// To be called by the operation before it is recorded.
+  static LateGradients of(Tape& tape, const Variable& weight, const Variable& bias) {
+    return {LateProducts::of(tape, weight), BiasSums::of(tape, {bias})};
+  }
+  std::shared_ptr<LateProducts> weight;
+  std::shared_ptr<BiasSums> bias;
+};
+
 /// Adds the gradients of y = op(a) op(b) + bias, from that of y, to those of a, b and bias (which
-/// may be undefined); a and b as they were multiplied are given beside them. The bias's may be made
-/// by `late`; a's is zero where `gate`, if defined, is not positive, and nobody else's then.
+/// may be undefined); a and b as they were multiplied are given beside them. a's is zero where
+/// `gate`, if defined and if `gates` says that products read one, is not positive, and nobody
+/// else's then.
 void product_gradients(bool tf32, const Tensor& dy, const Variable& a, const Tensor& a_value,
                        bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
-                       const Variable& bias = {}, BiasSums* late = nullptr,
+                       const Variable& bias = {}, const LateGradients& late = {},
                        const Tensor& gate = {});
+
+/// Makes dy zero where the gate is not positive, for what products did not do so, and adds the sums
+/// of its columns to the gradient of the bias, if that is defined and wants one.
+void gate_and_sum(const Tensor& gate, const Tensor& dy, const Variable& bias);
 
 /// Adds the sums of dy's columns to the gradient of the bias, if it is defined and wants one.
 /// Returns dy as `type`, made in the same pass.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "core/real.h"
 #include "tensor/device.h"
@@ -38,6 +39,13 @@ struct Gemm {
 
 /// Runs the product.
 void gemm(Device device, const Gemm& product);
+
+/// Products that gemm_each is given at most.
+inline constexpr size_t kMostProducts = 6;
+
+/// Runs some products that differ in their addresses alone, and have no bias, relu, gate or sums.
+/// A GPU makes them at once: those of small results leave most of it idle, each by itself.
+void gemm_each(Device device, std::span<const Gemm> products);
 
 /// The b of a product in the order in which gemm reads it, for the `packed` of several products
 /// that share it; m, a and c do not matter. Undefined where gemm reads b as it lies.

@@ -16,6 +16,7 @@ bool has_bf16_products();
 namespace dragoman::gpu {
 
 void gemm(int index, const Gemm& product);
+void gemm_each(int index, std::span<const Gemm> products);  // one at least
 bool has_bf16_products(int index);
 
 }  // namespace dragoman::gpu

@@ -2,6 +2,7 @@
 // product, c^T = op(b)^T op(a)^T, whose matrices lie in memory as ours do.
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include "tensor/allocator.h"
 #include "tensor/cuda.h"
 #include "tensor/gemm_backends.h"
+#include "tensor/launch.h"
 
 namespace dragoman {
 namespace {
@@ -23,8 +25,8 @@ constexpr size_t kWorkspace = size_t{32} << 20;
 
 // Choosing an algorithm takes tens of microseconds: it is kept for each shape, of which packed
 // batches make thousands. When there are too many, all are chosen anew.
-constexpr size_t kMostProducts = 8192;
-using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, int>;
+constexpr size_t kMostShapes = 8192;
+using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int, int, size_t>;
 
 // The largest power of two, up to 16, that the address is a multiple of: algorithms differ in what
 // they ask for.
@@ -33,18 +35,39 @@ int alignment_of(const void* address) {
   return bits % 16 == 0 ? 16 : bits % 8 == 0 ? 8 : bits % 4 == 0 ? 4 : 2;
 }
 
-Key key_of(const Gemm& g) {
+// Of one product, or of several that differ in their addresses alone.
+Key key_of(std::span<const Gemm> products) {
+  const Gemm& g = products[0];
   const int flags = g.transpose_a | g.transpose_b << 1 | (g.bias != nullptr) << 2 |
                     g.accumulate << 3 | (g.inputs == DType::kBf16) << 4 | g.tf32 << 5 |
                     (g.outputs == DType::kBf16) << 6 | g.relu << 7;
-  const int alignments = alignment_of(g.a) << 20 | alignment_of(g.b) << 10 | alignment_of(g.c);
-  return {g.m, g.n, g.k, g.lda, g.ldb, g.ldc, flags, alignments};
+  int a = 16, b = 16, c = 16;
+  for (const Gemm& one : products) {
+    a = std::min(a, alignment_of(one.a));
+    b = std::min(b, alignment_of(one.b));
+    c = std::min(c, alignment_of(one.c));
+  }
+  const int alignments = a << 20 | b << 10 | c;
+  return {g.m, g.n, g.k, g.lda, g.ldb, g.ldc, flags, alignments, products.size()};
 }
 
-// One shape's descriptions and algorithm.
+// Writes addresses to the GPU's memory: in a graph, they are a part of what it repeats.
+struct WriteAddresses {
+  const void* from[3 * kMostProducts];
+  const void** to;
+  DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { to[i] = from[i]; }
+};
+
+#if CUBLAS_VER_MAJOR >= 13
+constexpr bool kKnowsAddresses = true;
+#else
+constexpr bool kKnowsAddresses = false;  // of several products in the GPU's memory
+#endif
+
+// One shape's descriptions and algorithm, for one product or for several at once.
 class Product {
  public:
-  Product(cublasLtHandle_t handle, const Gemm& g) {
+  Product(cublasLtHandle_t handle, const Gemm& g, size_t count) : count_(count) {
     const cudaDataType inputs = type_of(g.inputs);
     const cublasComputeType_t sums =
         g.tf32 && g.inputs == DType::kReal ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
@@ -59,6 +82,8 @@ class Product {
     c_ = layout(type_of(g.outputs), g.n, g.m, g.ldc);  // the bias is of that type as well
     choose(handle, g);
   }
+  // False if the library cannot do it so.
+  bool possible() const { return possible_; }
   ~Product() {
     cublasLtMatrixLayoutDestroy(a_);
     cublasLtMatrixLayoutDestroy(b_);
@@ -68,10 +93,12 @@ class Product {
   Product(const Product&) = delete;
   Product& operator=(const Product&) = delete;
 
-  void run(cublasLtHandle_t handle, const Gemm& g, void* workspace, cudaStream_t stream) {
+  // Of several products, a, b and c are arrays of addresses.
+  void run(cublasLtHandle_t handle, const Gemm& g, const void* a, const void* b, void* c,
+           void* workspace, cudaStream_t stream) {
     if (g.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, g.bias);
     const float one = 1, kept = g.accumulate ? 1 : 0;
-    check_call(cublasLtMatmul(handle, operation_, &one, g.b, b_, g.a, a_, &kept, g.c, c_, g.c, c_,
+    check_call(cublasLtMatmul(handle, operation_, &one, b, b_, a, a_, &kept, c, c_, c, c_,
                               &algorithm_, workspace, kWorkspace, stream),
                "the product failed");
   }
@@ -87,12 +114,23 @@ class Product {
     return type == DType::kBf16 ? CUDA_R_16BF : CUDA_R_32F;
   }
 
-  static cublasLtMatrixLayout_t layout(cudaDataType type, int64_t rows, int64_t columns,
-                                       int64_t stride) {
+  cublasLtMatrixLayout_t layout(cudaDataType type, int64_t rows, int64_t columns,
+                                int64_t stride) const {
     cublasLtMatrixLayout_t made = nullptr;
     check_call(cublasLtMatrixLayoutCreate(&made, type, static_cast<uint64_t>(rows),
                                           static_cast<uint64_t>(columns), stride),
                "a matrix's layout");
+#if CUBLAS_VER_MAJOR >= 13
+    const auto tell = [&](cublasLtMatrixLayoutAttribute_t attribute, auto value) {
+      check_call(cublasLtMatrixLayoutSetAttribute(made, attribute, &value, sizeof value),
+                 "a matrix's layout");
+    };
+    if (count_ > 1) {
+      tell(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(count_));
+      tell(CUBLASLT_MATRIX_LAYOUT_BATCH_MODE,
+           static_cast<uint32_t>(CUBLASLT_BATCH_MODE_POINTER_ARRAY));
+    }
+#endif
     return made;
   }
 
@@ -115,12 +153,14 @@ class Product {
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, operation_, b_, a_, c_, c_,
                                                                  preference, 1, &best, &found);
     cublasLtMatmulPreferenceDestroy(preference);
-    check(status == CUBLAS_STATUS_SUCCESS && found > 0,
-          "cuBLASLt cannot multiply [{}, {}] by [{}, {}] in {}: {}", g.m, g.k, g.k, g.n,
-          to_string(g.inputs), cublasLtGetStatusString(status));
+    possible_ = status == CUBLAS_STATUS_SUCCESS && found > 0;
+    check(possible_ || count_ > 1, "cuBLASLt cannot multiply [{}, {}] by [{}, {}] in {}: {}", g.m,
+          g.k, g.k, g.n, to_string(g.inputs), cublasLtGetStatusString(status));
     algorithm_ = best.algo;
   }
 
+  size_t count_;
+  bool possible_ = false;
   cublasLtMatmulDesc_t operation_ = nullptr;
   cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, c_ = nullptr;
   cublasLtMatmulAlgo_t algorithm_{};
@@ -137,15 +177,44 @@ class Library {
   }
 
   void multiply(const Gemm& g) {
-    const cudaStream_t stream = cuda::stream_of(index_);
     const std::lock_guard lock(mutex_);
-    if (products_.size() > kMostProducts) products_.clear();
-    std::unique_ptr<Product>& product = products_[key_of(g)];
-    if (!product) product = std::make_unique<Product>(handle_, g);
-    product->run(handle_, g, workspace_->data(), stream);
+    one(g);
+  }
+
+  void multiply_each(std::span<const Gemm> products) {
+    const std::lock_guard lock(mutex_);
+    Product* const together =
+        kKnowsAddresses && products.size() > 1 ? &product_of(products) : nullptr;
+    if (!together || !together->possible()) {
+      for (const Gemm& g : products) one(g);
+      return;
+    }
+    const Device device{Device::Kind::kCuda, index_};
+    const size_t count = products.size();
+    const auto memory = Allocator::of(device).allocate(3 * count * sizeof(void*));
+    auto** const addresses = static_cast<const void**>(memory->data());
+    WriteAddresses write{{}, addresses};
+    for (size_t i = 0; i < count; ++i) {
+      write.from[i] = products[i].a;
+      write.from[count + i] = products[i].b;
+      write.from[2 * count + i] = products[i].c;
+    }
+    launch::map(device, static_cast<int64_t>(3 * count), write);
+    together->run(handle_, products[0], addresses, addresses + count, addresses + 2 * count,
+                  workspace_->data(), cuda::stream_of(index_));
   }
 
  private:
+  Product& product_of(std::span<const Gemm> products) {
+    if (products_.size() > kMostShapes) products_.clear();
+    std::unique_ptr<Product>& product = products_[key_of(products)];
+    if (!product) product = std::make_unique<Product>(handle_, products[0], products.size());
+    return *product;
+  }
+  void one(const Gemm& g) {
+    product_of({&g, 1}).run(handle_, g, g.a, g.b, g.c, workspace_->data(), cuda::stream_of(index_));
+  }
+
   int index_;
   std::shared_ptr<Buffer> workspace_;
   cublasLtHandle_t handle_ = nullptr;
@@ -165,6 +234,9 @@ Library& library_of(int index) {
 }  // namespace
 
 void gpu::gemm(int index, const Gemm& g) { library_of(index).multiply(g); }
+void gpu::gemm_each(int index, std::span<const Gemm> products) {
+  library_of(index).multiply_each(products);
+}
 bool gpu::has_bf16_products(int) { return true; }  // gpu_cuda.cpp asks for Ampere or later
 
 }  // namespace dragoman

@@ -23,6 +23,9 @@ void gpu::gemm(int, const Gemm& g) {
     g.tf32&& g.inputs == DType::kReal ? multiply_plainly<Tf32, real>(g) : multiply_plainly(g);
   });
 }
+void gpu::gemm_each(int index, std::span<const Gemm> products) {
+  for (const Gemm& g : products) gpu::gemm(index, g);
+}
 bool gpu::has_bf16_products(int) { return true; }
 
 }  // namespace dragoman

@@ -27,6 +27,7 @@ std::shared_ptr<void> end_capture(int) { fail_here(); }
 void abandon_capture(int) {}
 void run_captured(int, void*) { fail_here(); }
 void gemm(int, const Gemm&) { fail_here(); }
+void gemm_each(int, std::span<const Gemm>) { fail_here(); }
 bool has_bf16_products(int) { fail_here(); }
 
 }  // namespace dragoman::gpu

@@ -25,8 +25,8 @@ GATED = (
 )
 PRODUCT = "library:cublasLtMatmul"
 BIAS = r"sum_rows_kernel<.*Elements<float>"
-NORM = r"launch.*rows_kernel<.*NormaliseRow<float, .*AsItIs>", r"held_rows_kernel<.*NormaliseRow<", r"rows_kernel<.*WriteRowGradient<float>"
-ADD_NORM = r"rows_kernel<.*NormaliseRow<float, .*AddRow<float>", r"rows_kernel<.*SumGradient<float, .*GradientWriter>"
+NORM = r"launch.*rows_kernel<.*NormaliseRow<float, .*AsItIs>", r"held_rows_kernel<.*NormaliseRow<", r"rows_kernel<.*WriteRowGradient<float>", r"held_gradients_kernel<.*WriteRowGradient<"
+ADD_NORM = r"rows_kernel<.*NormaliseRow<float, .*AddRow<float>", r"rows_kernel<.*SumGradient<float, .*GradientWriter>", r"held_gradients_kernel<.*SumGradient<"
 WITH = lambda patterns, name: [pattern.replace("{0}", name) for pattern in patterns]
 KERNELS = {
     "add": [r"map_kernel<.*::Add>"],

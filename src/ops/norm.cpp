@@ -23,6 +23,19 @@ void launch_rows([[maybe_unused]] Device device, int64_t rows, int64_t columns, 
   launch::rows(device, rows, columns, f);
 }
 
+// The same for the gradient of rows. What sums for gain and bias come with it are partial ones.
+template <class F>
+PartialSums launch_gradients(Device device, int64_t rows, int64_t columns,
+                             [[maybe_unused]] bool centred, const F& f) {
+#if defined(__CUDACC__)
+  if (device.on_gpu() && norm_detail::gpu::serves(columns)) {
+    return norm_detail::gpu::rows_and_sums(device, rows, columns, centred, f);
+  }
+#endif
+  launch::rows(device, rows, columns, f);
+  return {};
+}
+
 // What both kinds have in common; the root mean square is a deviation from a mean that is 0.
 struct Norm {
   std::string_view operation;
@@ -58,7 +71,7 @@ Normalised normalise(const Norm& norm, const Tensor& x, const Before& before) {
   return made;
 }
 
-// What is summed up for the gradients of gain and bias.
+// What is summed up for the gradient of the gain; for that of the bias it is d_out.
 template <class D>
 struct GainGradient {
   const D* d_out;
@@ -68,57 +81,55 @@ struct GainGradient {
     const int64_t i = row * columns + c;
     return d_out[i] * (in[i] - statistics[2 * row]) * statistics[2 * row + 1];
   }
-#if defined(__CUDACC__)
-  __device__ void four(int64_t row, int64_t c, real (&to)[4]) const {
-    const int64_t i = row * columns + c;
-    real values[4];
-    vectors::read(to, d_out + i);
-    vectors::read(values, in + i);
-    for (int k = 0; k < 4; ++k)
-      to[k] *= (values[k] - statistics[2 * row]) * statistics[2 * row + 1];
-  }
-#endif
 };
-template <class D>
-using GainSums = LateSums<GainGradient<D>, launch::Elements<D>>;
 
-// What the sums for gain and bias are made by on a GPU, if the gradient that they read is bf16.
-std::shared_ptr<GainSums<Bf16>> late_sums(Tape& tape, const Norm& norm) {
-  const bool is_late = norm.centred && norm.type == DType::kBf16;
-  return is_late ? GainSums<Bf16>::of(tape, {norm.gain, norm.bias}) : nullptr;
+// Sums of partial sums.
+using GainSums = LateSums<launch::Elements<real>, launch::Elements<real>>;
+
+std::shared_ptr<GainSums> late_sums(Tape& tape, const Norm& norm) {
+  return norm.centred ? GainSums::of(tape, {norm.gain, norm.bias}) : nullptr;
 }
 
-template <class D>
-void add_gradients_of(const Norm& norm, const Tensor& x, const Tensor& statistics, const Tensor& dy,
-                      const RowGradient<D>& rows, GainSums<Bf16>* late) {
-  const int64_t n = x.rows(), d = rows.columns;
-  const GainGradient<D> of_gain{rows.d_normed, rows.x, rows.statistics, d};
-  const launch::Elements<D> of_bias{rows.d_normed, d};
-  if constexpr (std::is_same_v<D, Bf16>) {
-    if (late) return late->add(n, d, {norm.gain, norm.bias}, {x, statistics, dy}, of_gain, of_bias);
-  }
+// Adds the sums over n rows of what the functors say to the gradients of gain and bias.
+template <class OfGain, class OfBias>
+void add_sums(const Norm& norm, Device device, int64_t n, const OfGain& of_gain,
+              const OfBias& of_bias) {
+  const int64_t d = norm.gain.columns();
   const GradientWriter dg = norm.gain.gradient(), db = norm.bias.gradient();
   const launch::ColumnSums gain{dg.data(), dg.accumulate(), of_gain};
   const launch::ColumnSums bias{db.data(), db.accumulate(), of_bias};
   if (dg && db) {
-    launch::sum_rows(x.device(), n, d, gain, bias);
+    launch::sum_rows(device, n, d, gain, bias);
   } else if (dg) {
-    launch::sum_rows(x.device(), n, d, gain);
+    launch::sum_rows(device, n, d, gain);
   } else if (db) {
-    launch::sum_rows(x.device(), n, d, bias);
+    launch::sum_rows(device, n, d, bias);
   }
 }
 
-// Goes back over the norm of x: launches what `rows`, a RowGradient, is put into.
+// Goes back over the norm of x: launches what `rows`, a RowGradient, is put into. `launch` returns
+// the partial sums that came with it.
 template <class Launch>
 void norm_backward(const Norm& norm, const Tensor& x, const Tensor& statistics, const Tensor& given,
-                   GainSums<Bf16>* late, Launch launch) {
+                   GainSums* late, Launch launch) {
   const Tensor dy = convert(given, norm.type);
-  visit(dy, [&]<class D>(D* d) {
-    const RowGradient<D> rows{x.data(), statistics.data(), norm.gain.data(),
-                              d,        x.columns(),       norm.centred};
-    launch(rows);
-    add_gradients_of(norm, x, statistics, dy, rows, late);
+  const int64_t d = x.columns();
+  visit(dy, [&]<class D>(D* d_normed) {
+    const RowGradient<D> rows{x.data(), statistics.data(), norm.gain.data(), d_normed,
+                              d,        norm.centred};
+    const auto [gain, bias] = launch(rows);
+    if (!gain.defined()) {
+      return add_sums(norm, x.device(), x.rows(),
+                      GainGradient<D>{d_normed, x.data(), statistics.data(), d},
+                      launch::Elements<D>{d_normed, d});
+    }
+    const launch::Elements<real> of_gain{gain.data(), d};
+    const launch::Elements<real> of_bias{norm.centred ? bias.data() : nullptr, d};
+    if (late) {
+      late->add(gain.rows(), d, {norm.gain, norm.bias}, {gain, bias}, of_gain, of_bias);
+    } else {
+      add_sums(norm, x.device(), gain.rows(), of_gain, of_bias);
+    }
   });
 }
 
@@ -127,12 +138,13 @@ Variable normalise_rows(Tape& tape, const Variable& x, const Norm& norm) {
   const auto [y, statistics] = normalise(norm, x.value(), AsItIs{});
   const auto late = late_sums(tape, norm);
   const auto backward = [=, statistics = statistics](Tensor& dy) {
-    norm_backward(
-        norm, x.value(), statistics, dy, late.get(), [&]<class D>(const RowGradient<D>& rows) {
-          if (const GradientWriter dx = x.gradient()) {
-            launch_rows(dy.device(), dy.rows(), dy.columns(), WriteRowGradient<D>{rows, dx});
-          }
-        });
+    norm_backward(norm, x.value(), statistics, dy, late.get(),
+                  [&]<class D>(const RowGradient<D>& rows) {
+                    const GradientWriter dx = x.gradient();
+                    return dx ? launch_gradients(dy.device(), dy.rows(), dy.columns(), norm.centred,
+                                                 WriteRowGradient<D>{rows, dx})
+                              : PartialSums();
+                  });
   };
   return tape.record(norm.operation, y, {x, norm.gain, norm.bias}, backward).prefers(norm.type);
 }
@@ -159,10 +171,17 @@ SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& adde
         if (!total.unique()) total = total.clone();
         const GradientWriter to(total.data(), adds);
         const auto write = [&]<class D>(const RowGradient<D>& rows) {
+          PartialSums sums;
           const auto launch = [&]<class W>(W write_added) {
-            launch_rows(sum.device(), n, d, SumGradient<D, W>{rows, to, mask, write_added});
+            const SumGradient<D, W> gradient{rows, to, mask, write_added};
+            if (rows.d_normed) {
+              sums = launch_gradients(sum.device(), n, d, norm.centred, gradient);
+            } else {
+              launch_rows(sum.device(), n, d, gradient);
+            }
           };
           added.needs_gradient() ? write_gradient(added, launch) : launch(Nowhere{});
+          return sums;
         };
         if (dy[1].defined()) {
           norm_backward(norm, sum, statistics, dy[1], late.get(), write);

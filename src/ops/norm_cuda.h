@@ -1,17 +1,21 @@
-// Norms on a GPU: one or two warps a row, whose numbers are read once and stay in registers.
+// Norms on a GPU: a warp for every 256 columns of a row, whose numbers are read once and stay in
+// registers.
 #pragma once
+
+#include <algorithm>
 
 #include "ops/norm_kernel.h"
 #include "tensor/cuda.h"
+#include "tensor/tensor.h"
 #include "tensor/vectors_cuda.h"
 
 namespace dragoman::norm_detail::gpu {
 
 inline constexpr unsigned kWarp = 32;
-inline constexpr unsigned kRowsOfBlock = 4;  // where a warp does one; two warps are a block
+inline constexpr unsigned kMostWarps = 4;  // of a row, and of a block
 
 // What a lane has of a row: of each part, 4 columns a lane, four side by side.
-template <int kParts>
+inline constexpr int kParts = 2;
 using Held = float[kParts][4];
 
 using vectors::read;
@@ -33,7 +37,7 @@ __device__ inline void write(const Bf16Writer& to, int64_t at, const float (&fro
 __device__ inline void write(const Nowhere&, int64_t, const float (&)[4]) {}
 
 // f(part, column) for the first of the lane's columns in each part.
-template <int kParts, class F>
+template <class F>
 __device__ void each_part(int64_t columns, F f) {
 #pragma unroll
   for (int part = 0; part < kParts; ++part) {
@@ -43,37 +47,38 @@ __device__ void each_part(int64_t columns, F f) {
 }
 
 // f(part, i, column) for each of them.
-template <int kParts, class F>
+template <class F>
 __device__ void each_held(int64_t columns, F f) {
-  each_part<kParts>(columns, [&](int part, int column) {
+  each_part(columns, [&](int part, int column) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) f(part, i, column + i);
   });
 }
 
-template <int kParts, class F>
+template <class F>
 __device__ float sum_of_held(int64_t columns, F f) {
   float total = 0;
-  each_held<kParts>(columns, [&](int part, int i, int) { total += f(part, i); });
+  each_held(columns, [&](int part, int i, int) { total += f(part, i); });
 #pragma unroll
   for (unsigned other = kWarp / 2; other > 0; other /= 2)
     total += __shfl_xor_sync(0xFFFFFFFFu, total, other);
   if (blockDim.x == kWarp) return total;
-  __shared__ float of_warp[2];
+  __shared__ float of_warp[kMostWarps];
   __syncthreads();  // whoever still reads the sums before
   if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = total;
   __syncthreads();
-  return of_warp[0] + of_warp[1];
+  total = of_warp[0];
+  for (unsigned warp = 1; warp < blockDim.x / kWarp; ++warp) total += of_warp[warp];
+  return total;
 }
 
-// The factors of a row's mask. The random words of a block of 64 columns come four at a time, for
-// columns that lie 16 apart: each lane makes those of one column and of its likes, and asks others
-// for those of its own.
-template <int kParts>
-__device__ void find_factors(Held<kParts>& to, const Mask& mask, int64_t row, int64_t columns) {
-  const float kept = mask.kept_factor();
+// Which of a lane's numbers of a row its mask keeps, a bit each, in the order of parts. The random
+// words of a block of 64 columns come four at a time, for columns that lie 16 apart: each lane
+// makes those of one column and of its likes, and asks others for those of its own.
+__device__ inline unsigned find_kept(const Mask& mask, int64_t row, int64_t columns) {
   const int half = static_cast<int>(threadIdx.x) / 16, place = static_cast<int>(threadIdx.x) % 16;
   const int half_of_warp = half % 2;
+  unsigned kept = 0;
 #pragma unroll
   for (int part = 0; part < kParts; ++part) {
     unsigned bits = ~0u;
@@ -83,49 +88,56 @@ __device__ void find_factors(Held<kParts>& to, const Mask& mask, int64_t row, in
     for (int i = 0; i < 4; ++i) {
       const unsigned theirs = __shfl_sync(
           0xFFFFFFFFu, bits, static_cast<unsigned>(half_of_warp * 16 + place % 4 * 4 + i));
-      to[part][i] = theirs >> (place / 4) & 1u ? kept : 0;
+      kept |= (theirs >> (place / 4) & 1u) << (part * 4 + i);
     }
   }
+  return kept;
 }
 
-template <int kParts>
-__device__ void take(const AsItIs&, const float* in, int64_t begin, int64_t columns, int64_t,
-                     Held<kParts>& v) {
-  each_part<kParts>(columns, [&](int part, int c) { read(v[part], in + begin + c); });
+// The factors of one part.
+__device__ inline void factors_of(float (&to)[4], const Mask& mask, unsigned kept, int part) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) to[i] = kept >> (part * 4 + i) & 1u ? mask.kept_factor() : 0;
 }
-template <int kParts, class In>
+
+__device__ inline void take(const AsItIs&, const float* in, int64_t begin, int64_t columns, int64_t,
+                            Held& v) {
+  each_part(columns, [&](int part, int c) { read(v[part], in + begin + c); });
+}
+template <class In>
 __device__ void take(const AddRow<In>& f, const float*, int64_t begin, int64_t columns, int64_t row,
-                     Held<kParts>& v) {
-  Held<kParts> added, factors;
-  each_part<kParts>(columns, [&](int part, int c) {
+                     Held& v) {
+  Held added;
+  each_part(columns, [&](int part, int c) {
     read(v[part], f.x + begin + c);
     read(added[part], f.added + begin + c);
   });
-  find_factors<kParts>(factors, f.mask, row, columns);
-  each_part<kParts>(columns, [&](int part, int c) {
+  const unsigned kept = find_kept(f.mask, row, columns);
+  each_part(columns, [&](int part, int c) {
+    float factors[4];
+    factors_of(factors, f.mask, kept, part);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) v[part][i] += factors[part][i] * added[part][i];
+    for (int i = 0; i < 4; ++i) v[part][i] += factors[i] * added[part][i];
     write(f.sum + begin + c, v[part]);
   });
 }
 
-template <int kParts, class T, class Before>
+template <class T, class Before>
 __device__ void run(const NormaliseRow<T, Before>& f, int64_t row) {
   const int64_t columns = f.columns, begin = row * columns;
   const float share = 1 / static_cast<float>(columns);
-  Held<kParts> v;
-  take<kParts>(f.before, f.in, begin, columns, row, v);
+  Held v;
+  take(f.before, f.in, begin, columns, row, v);
   const float mean =
-      f.bias ? share * sum_of_held<kParts>(columns, [&](int part, int i) { return v[part][i]; })
-             : 0;
-  const float variance = share * sum_of_held<kParts>(columns, [&](int part, int i) {
+      f.bias ? share * sum_of_held(columns, [&](int part, int i) { return v[part][i]; }) : 0;
+  const float variance = share * sum_of_held(columns, [&](int part, int i) {
                            return (v[part][i] - mean) * (v[part][i] - mean);
                          });
   const float inverse = 1 / std::sqrt(variance + f.epsilon);
   if (threadIdx.x == 0) {
     *reinterpret_cast<float2*>(f.statistics + 2 * row) = make_float2(mean, inverse);
   }
-  each_part<kParts>(columns, [&](int part, int c) {
+  each_part(columns, [&](int part, int c) {
     float gain[4], bias[4] = {0, 0, 0, 0};
     read(gain, f.gain + c);
     if (f.bias) read(bias, f.bias + c);
@@ -135,93 +147,221 @@ __device__ void run(const NormaliseRow<T, Before>& f, int64_t row) {
   });
 }
 
-template <int kParts, class D>
-__device__ void find_gradient(Held<kParts>& to, const RowGradient<D>& f, int64_t row) {
-  const int64_t columns = f.columns, begin = row * columns;
+// Writes what of a row of a sum's gradient goes through dropout.
+template <class D, class W>
+__device__ void give_added(const SumGradient<D, W>& f, int64_t row, Held& v) {
+  const int64_t columns = f.from_norm.columns;
+  const unsigned kept = find_kept(f.mask, row, columns);
+  each_part(columns, [&](int part, int c) {
+    float factors[4];
+    factors_of(factors, f.mask, kept, part);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) v[part][i] *= factors[i];
+    write(f.write, row * columns + c, v[part]);
+  });
+}
+
+// A row of a sum whose normalised rows nobody reads.
+template <class D, class W>
+__device__ void run(const SumGradient<D, W>& f, int64_t row) {
+  const int64_t columns = f.from_norm.columns, begin = row * columns;
+  Held v;
+  each_part(columns, [&](int part, int c) { read(v[part], f.to.data() + begin + c); });
+  give_added(f, row, v);
+}
+
+// What a lane reads of a row for its gradient, as it lies in memory, so that it can be asked for
+// long before it is used.
+template <class D>
+struct Inputs {
+  float4 x[kParts], others[kParts];
+  vectors::Four<D> d_normed[kParts];
+  float2 statistics;
+
+  // `sum` has what is added to, or is null.
+  __device__ void ask(const RowGradient<D>& f, const float* sum, int64_t row) {
+    const int64_t begin = row * f.columns;
+    statistics = *reinterpret_cast<const float2*>(f.statistics + 2 * row);
+    each_part(f.columns, [&](int part, int c) {
+      x[part] = *reinterpret_cast<const float4*>(f.x + begin + c);
+      d_normed[part] = *reinterpret_cast<const vectors::Four<D>*>(f.d_normed + begin + c);
+      if (sum) others[part] = *reinterpret_cast<const float4*>(sum + begin + c);
+    });
+  }
+};
+
+template <class D>
+__device__ Inputs<D> inputs_of(const RowGradient<D>&) {
+  return {};
+}
+
+template <class D>
+__device__ const RowGradient<D>& gradient_of(const WriteRowGradient<D>& f) {
+  return f.gradient;
+}
+template <class D, class W>
+__device__ const RowGradient<D>& gradient_of(const SumGradient<D, W>& f) {
+  return f.from_norm;
+}
+template <class D>
+__device__ const float* others_of(const WriteRowGradient<D>&) {
+  return nullptr;  // who writes it adds
+}
+template <class D, class W>
+__device__ const float* others_of(const SumGradient<D, W>& f) {
+  return f.to.accumulate() ? f.to.data() : nullptr;
+}
+
+// What a lane adds up over its rows for the gradients of gain and bias.
+struct Sums {
+  Held gain = {}, bias = {};
+};
+
+template <class D>
+__device__ void find_gradient(Held& to, const RowGradient<D>& f, const Inputs<D>& in, Sums& sums) {
+  const int64_t columns = f.columns;
   const float share = 1 / static_cast<float>(columns);
-  const float2 statistics = *reinterpret_cast<const float2*>(f.statistics + 2 * row);
-  const float mean = statistics.x, inverse = statistics.y;
-  Held<kParts> v;
-  each_part<kParts>(columns, [&](int part, int c) {
+  const float mean = in.statistics.x, inverse = in.statistics.y;
+  Held v;
+  each_part(columns, [&](int part, int c) {
     float gain[4];
-    read(v[part], f.x + begin + c);
-    read(to[part], f.d_normed + begin + c);
     read(gain, f.gain + c);
+    vectors::unpack(v[part], in.x[part]);
+    vectors::unpack(to[part], in.d_normed[part]);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       v[part][i] -= mean;
+      sums.gain[part][i] += to[part][i] * v[part][i] * inverse;
+      sums.bias[part][i] += to[part][i];
       to[part][i] *= gain[i];
     }
   });
   const float total =
-      f.centred ? share * sum_of_held<kParts>(columns, [&](int part, int i) { return to[part][i]; })
-                : 0;
-  const float along = share * inverse * sum_of_held<kParts>(columns, [&](int part, int i) {
+      f.centred ? share * sum_of_held(columns, [&](int part, int i) { return to[part][i]; }) : 0;
+  const float along = share * inverse * sum_of_held(columns, [&](int part, int i) {
                         return to[part][i] * v[part][i];
                       });
-  each_held<kParts>(columns, [&](int part, int i, int) {
+  each_held(columns, [&](int part, int i, int) {
     to[part][i] = inverse * (to[part][i] - total - v[part][i] * inverse * along);
   });
 }
 
-template <int kParts, class D>
-__device__ void run(const WriteRowGradient<D>& f, int64_t row) {
+template <class D>
+__device__ void give(const WriteRowGradient<D>& f, const Inputs<D>&, int64_t row, Held& made) {
   const int64_t columns = f.gradient.columns;
-  Held<kParts> made;
-  find_gradient<kParts>(made, f.gradient, row);
-  each_part<kParts>(columns, [&](int part, int c) { write(f.to, row * columns + c, made[part]); });
+  each_part(columns, [&](int part, int c) { write(f.to, row * columns + c, made[part]); });
 }
-
-template <int kParts, class D, class W>
-__device__ void run(const SumGradient<D, W>& f, int64_t row) {
-  const int64_t columns = f.from_norm.columns, begin = row * columns;
-  const bool keeps = f.to.accumulate() || !f.from_norm.d_normed;
-  Held<kParts> others, made, factors;
-  each_part<kParts>(columns, [&](int part, int c) {
-    if (keeps) read(others[part], f.to.data() + begin + c);
-  });
-  if (f.from_norm.d_normed) find_gradient<kParts>(made, f.from_norm, row);
-  find_factors<kParts>(factors, f.mask, row, columns);
-  each_part<kParts>(columns, [&](int part, int c) {
+template <class D, class W>
+__device__ void give(const SumGradient<D, W>& f, const Inputs<D>& in, int64_t row, Held& made) {
+  const int64_t columns = f.from_norm.columns;
+  each_part(columns, [&](int part, int c) {
+    if (f.to.accumulate()) {
+      float others[4];
+      vectors::unpack(others, in.others[part]);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float from_norm = f.from_norm.d_normed ? made[part][i] : 0;
-      made[part][i] = keeps ? others[part][i] + from_norm : from_norm;
+      for (int i = 0; i < 4; ++i) made[part][i] += others[i];
     }
-    write(f.to.data() + begin + c, made[part]);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) made[part][i] *= factors[part][i];
-    write(f.write, begin + c, made[part]);
+    write(f.to.data() + row * columns + c, made[part]);
   });
+  give_added(f, row, made);
 }
 
 // So many registers that all rows of a batch of 4000 tokens are under way at once.
-template <int kParts, class F>
-__global__ void __launch_bounds__(kWarp* kRowsOfBlock, 8)
+template <class F>
+__global__ void __launch_bounds__(kWarp* kMostWarps, 8)
     held_rows_kernel(int64_t rows, const __grid_constant__ F f) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
-  if (row < rows) run<kParts>(f, row);
+  if (row < rows) run(f, row);
+}
+
+// The gradients of rows, with partial sums for gain and bias, a row of them a block, each over the
+// rows that the block has. A row is asked for while the one before is computed.
+template <class F>
+__global__ void __launch_bounds__(kWarp* kMostWarps, 4)
+    held_gradients_kernel(int64_t rows, int64_t columns, const __grid_constant__ F f,
+                          float* to_gain, float* to_bias) {
+  Sums sums;
+  const auto& gradient = gradient_of(f);
+  const float* const others = others_of(f);
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.y;
+  int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+  auto next = inputs_of(gradient);
+  if (row < rows) next.ask(gradient, others, row);
+  for (; row < rows; row += step) {
+    const auto in = next;
+    if (row + step < rows) next.ask(gradient, others, row + step);
+    Held made;
+    find_gradient(made, gradient, in, sums);
+    give(f, in, row, made);
+  }
+  const int64_t begin = blockIdx.x * columns;
+  if (blockDim.y == 1) {
+    each_part(columns, [&](int part, int c) {
+      write(to_gain + begin + c, sums.gain[part]);
+      if (to_bias) write(to_bias + begin + c, sums.bias[part]);
+    });
+    return;
+  }
+  __shared__ float of_warp[2][kMostWarps][kParts * kWarp * 4];
+  each_part(columns, [&](int part, int c) {
+    write(of_warp[0][threadIdx.y] + c, sums.gain[part]);
+    write(of_warp[1][threadIdx.y] + c, sums.bias[part]);
+  });
+  __syncthreads();
+  const auto give = [&](float* to, const float(&from)[kMostWarps][kParts * kWarp * 4], int c) {
+    float total = 0;
+    for (unsigned warp = 0; warp < blockDim.y; ++warp) total += from[warp][c];
+    to[begin + c] = total;
+  };
+  const auto threads = static_cast<int>(blockDim.x * blockDim.y);
+  for (auto c = static_cast<int>(threadIdx.y * kWarp + threadIdx.x); c < columns; c += threads) {
+    give(to_gain, of_warp[0], c);
+    if (to_bias) give(to_bias, of_warp[1], c);
+  }
 }
 
 // Whether rows of that length are whole blocks of a mask, and fit into registers.
-inline bool serves(int64_t columns) { return columns % kRandomBlock == 0 && columns <= 1024; }
+inline bool serves(int64_t columns) {
+  return columns % kRandomBlock == 0 && columns <= kMostWarps * kParts * kWarp * 4;
+}
+
+inline dim3 block_for(int64_t columns) {
+  const auto warps = static_cast<unsigned>((columns - 1) / (kParts * kWarp * 4)) + 1;
+  return {warps * kWarp, warps == 1 ? kMostWarps : 1};
+}
 
 /// As launch::rows, for a functor of norm_kernel.h.
 template <class F>
 void rows(Device device, int64_t rows, int64_t columns, const F& f) {
   if (rows == 0) return;
-  const cudaStream_t stream = cuda::stream_of(device.index);
-  const auto launch = [&]<int kParts>(std::integral_constant<int, kParts>, unsigned warps) {
-    const dim3 block(warps * kWarp, warps == 1 ? kRowsOfBlock : 1);
-    const auto blocks = static_cast<unsigned>((rows + block.y - 1) / block.y);
-    held_rows_kernel<kParts><<<blocks, block, 0, stream>>>(rows, f);
-  };
-  if (columns <= 256) {
-    launch(std::integral_constant<int, 2>{}, 1);
-  } else {
-    launch(std::integral_constant<int, 4>{}, columns <= 512 ? 1 : 2);
-  }
+  const dim3 block = block_for(columns);
+  const auto blocks = static_cast<unsigned>((rows + block.y - 1) / block.y);
+  held_rows_kernel<<<blocks, block, 0, cuda::stream_of(device.index)>>>(rows, f);
   cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
+}
+
+/// The same for the gradient of rows, whose gain and bias (if it is centred) get partial sums.
+template <class F>
+PartialSums rows_and_sums(Device device, int64_t rows, int64_t columns, bool centred, const F& f) {
+  if (rows == 0) return {};
+  constexpr int64_t kLeastRows = 4;  // of a block: its sums are numbers to be read again
+  const dim3 block = block_for(columns);
+  int at_once = 0;
+  cuda::check_call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+                       &at_once, held_gradients_kernel<F>, static_cast<int>(block.x * block.y), 0),
+                   "a kernel cannot be launched");
+  // As many as run at once, or fewer, so that all have equally many rows.
+  const int64_t most = at_once * int64_t{cuda::properties_of(device.index).multiprocessors};
+  const int64_t each = std::max((rows + most * block.y - 1) / (most * block.y),
+                                (kLeastRows + block.y - 1) / block.y);
+  const int64_t blocks = (rows + each * block.y - 1) / (each * block.y);
+  const Tensor sums = Tensor::empty({(centred ? 2 : 1) * blocks, columns}, DType::kReal, device);
+  const PartialSums parts{sums.slice_rows(0, blocks),
+                          centred ? sums.slice_rows(blocks, 2 * blocks) : Tensor()};
+  held_gradients_kernel<<<static_cast<unsigned>(blocks), block, 0, cuda::stream_of(device.index)>>>(
+      rows, columns, f, parts.gain.data(), centred ? parts.bias.data() : nullptr);
+  cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
+  return parts;
 }
 
 }  // namespace dragoman::norm_detail::gpu

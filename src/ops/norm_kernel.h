@@ -118,6 +118,12 @@ struct SumGradient {
   }
 };
 
+// Sums for the gradients of gain and bias, each over some rows, [groups, columns]; undefined where
+// they are not made, that of the bias also where there is none.
+struct PartialSums {
+  Tensor gain, bias;
+};
+
 // For what is added, where it wants no gradient.
 struct Nowhere {
   DRAGOMAN_HOST_DEVICE void operator()(int64_t, real) const {}

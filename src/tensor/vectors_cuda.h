@@ -4,18 +4,26 @@
 
 #include <cuda_runtime.h>
 
+#include <type_traits>
+
 #include "core/bf16.h"
 
 namespace dragoman::vectors {
 
-__device__ inline void read(float (&to)[4], const float* from) {
-  const float4 four = *reinterpret_cast<const float4*>(from);
+// Four numbers of the type T as they lie in memory.
+template <class T>
+using Four = std::conditional_t<std::is_same_v<T, Bf16>, uint2, float4>;
+
+__device__ inline void unpack(float (&to)[4], const float4& four) {
   to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
 }
-__device__ inline void read(float (&to)[4], const Bf16* from) {
-  const uint2 four = *reinterpret_cast<const uint2*>(from);
+__device__ inline void unpack(float (&to)[4], const uint2& four) {
   to[0] = __uint_as_float(four.x << 16), to[1] = __uint_as_float(four.x & 0xFFFF0000u);
   to[2] = __uint_as_float(four.y << 16), to[3] = __uint_as_float(four.y & 0xFFFF0000u);
+}
+template <class T>
+__device__ void read(float (&to)[4], const T* from) {
+  unpack(to, *reinterpret_cast<const Four<T>*>(from));
 }
 __device__ inline void write(float* to, const float (&from)[4]) {
   *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);

@@ -1,6 +1,7 @@
 // Attention of bf16 on every device, whose kernels differ, beside that of floats on the CPU.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -26,6 +27,12 @@ std::vector<Attending> shapes() {
       {"short_sentences", few, few, 4, 64, false, 0},
       {"short_sentences_causal", few, few, 4, 64, true, 0},
       {"short_sentences_dropout", few, others, 2, 64, false, 0.3f},
+      {"short_narrow_heads", few, few, 3, 24, false, 0},
+      {"short_narrow_heads_causal_dropout", few, few, 3, 32, true, 0.1f},
+      {"middling_sentences", others, few, 2, 64, false, 0},
+      {"middling_sentences_causal_dropout", others, others, 2, 64, true, 0.1f},
+      {"middling_wide_heads", others, few, 2, 128, false, 0.1f},
+      {"middling_wide_heads_causal", others, others, 1, 120, true, 0},
       {"long_sentences", many, many, 2, 64, false, 0},
       {"long_sentences_causal", many, many, 2, 64, true, 0},
       {"long_sentences_causal_dropout", many, many, 2, 64, true, 0.1f},
@@ -70,7 +77,8 @@ std::vector<std::vector<real>> run(const Attending& s, DType type, Device device
   const int64_t width = s.heads * s.head_dim;
   const AttentionLayout layout{.query_offsets = offsets_of(s.queries, device),
                                .key_offsets = offsets_of(s.keys, device),
-                               .longest_key = *std::max_element(s.keys.begin(), s.keys.end())};
+                               .longest_key = std::ranges::max(s.keys),
+                               .longest_query = std::ranges::max(s.queries)};
   Tape tape;
   tape.set_training(7, 3);
   tape.set_products(type);

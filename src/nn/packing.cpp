@@ -112,7 +112,8 @@ AttentionLayout cross_layout(const Packing& queries, const Packing& memory) {
         queries.sentences(), memory.sentences());
   return {.query_offsets = queries.offsets,
           .key_offsets = memory.offsets,
-          .longest_key = memory.longest};
+          .longest_key = memory.longest,
+          .longest_query = queries.longest};
 }
 
 }  // namespace dragoman

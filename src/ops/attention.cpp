@@ -386,7 +386,7 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
       if constexpr (std::is_same_v<In, Bf16>) {
         if (flash) {
           return flash::backward(
-              device, layout.groups(), n,
+              device, layout.groups(), n, layout.longest_query > 0 ? layout.longest_query : n,
               {kernel, result.template data<Bf16>(), d.template data<Bf16>(), statistics,
                flash::Gradient(gradients.of<G>(0)), flash::Gradient(gradients.of<G>(1)),
                flash::Gradient(gradients.of<G>(2))});

@@ -3,7 +3,8 @@
 // tiles that lie in shared memory; the weights stay in registers. Forward is for rows of queries.
 // Backward is for rows of queries, whose gradients they make, and for rows of keys, which make
 // those of keys and values: both compute the weights again, so that no sum is shared between
-// blocks and results are the same from run to run.
+// blocks and results are the same from run to run. Short groups have a backward of their own
+// (flash_short_cuda.h).
 #pragma once
 
 #include "ops/attention_kernel.h"
@@ -134,10 +135,7 @@ void launch(void (*function)(Argument), const Argument& f, Device device, int64_
             unsigned passes, int tile_rows) {
   const cudaStream_t stream = cuda::stream_of(device.index);
   const size_t bytes = static_cast<size_t>(tile_rows * S::kStride) * sizeof(Bf16);
-  cuda::check_call(
-      cudaFuncSetAttribute(reinterpret_cast<const void*>(function),
-                           cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-      "attention wants more shared memory than there is");
+  cuda::allow_shared_memory(function, static_cast<int>(bytes));
   const int64_t parts = std::max<int64_t>(1, (f.kernel.longest_key + S::kRows - 1) / S::kRows);
   const dim3 blocks(static_cast<unsigned>(groups * f.kernel.heads), static_cast<unsigned>(parts),
                     passes);

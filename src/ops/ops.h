@@ -179,7 +179,8 @@ struct AttentionLayout {
   Tensor key_offsets;
   Tensor key_segments = {};
   Tensor key_rows = {};
-  int64_t longest_key = 0;  ///< The most keys that a segment has.
+  int64_t longest_key = 0;    ///< The most keys that a segment has.
+  int64_t longest_query = 0;  ///< The most queries that a group has; 0: it is not known.
 
   int64_t groups() const { return query_offsets.size() - 1; }
   int64_t segments() const { return key_offsets.size() - 1; }

@@ -42,6 +42,18 @@ struct Properties {
 cudaStream_t stream_of(int index);
 const Properties& properties_of(int index);
 
+/// Lets each block of the kernel have `bytes` of shared memory, and as many of them run at once as
+/// fit: for what the driver sets aside otherwise, one may be enough.
+template <class Kernel>
+void allow_shared_memory(Kernel* kernel, int bytes) {
+  const auto set = [&](cudaFuncAttribute attribute, int value) {
+    check_call(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), attribute, value),
+               "a kernel wants more shared memory than there is");
+  };
+  set(cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  set(cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+}
+
 /// kCounters counters in the GPU's memory, which are 0, for kernels that leave them so.
 inline constexpr size_t kCounters = size_t{1} << 16;
 unsigned* counters(int index);

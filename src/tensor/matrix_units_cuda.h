@@ -141,6 +141,49 @@ __device__ void multiply_weights(Fragment<S::kDim>& c, const Fragment<kColumns>&
     }
   }
 }
+
+// Puts a warp's fragment into a tile of bf16 numbers whose rows are kStride apart.
+template <int kColumns, int kStride>
+__device__ void store(Bf16* tile, const Fragment<kColumns>& c) {
+#pragma unroll
+  for (int n = 0; n < kColumns / 8; ++n) {
+#pragma unroll
+    for (int e = 0; e < 4; e += 2) {
+      *reinterpret_cast<uint32_t*>(tile + row_of(e) * kStride + column_of(n, e)) =
+          pair(c[n][e], c[n][e + 1]);
+    }
+  }
+}
+
+// c = p y for 16 rows of p, or p^T y for 16 columns, from `p` on: p lies in a tile as well. The
+// first `count` rows of y count.
+template <class S, int kRows, int kColumns, bool kTransposed>
+__device__ void multiply_stored(Fragment<kColumns>& c, const Bf16* p, const Bf16* y, int count) {
+  clear<kColumns>(c);
+  const Bf16* const mine =
+      kTransposed ? p + (lane() / 16 * 8 + lane() % 8) * S::kStride + lane() / 8 % 2 * 8
+                  : p + lane() % 16 * S::kStride + lane() / 16 * 8;
+  const Bf16* const other = y + (lane() / 8 % 2 * 8 + lane() % 8) * S::kStride + lane() / 16 * 8;
+#pragma unroll
+  for (int k = 0; k < kRows; k += kTile) {
+    if (k < count) {
+      uint32_t a[4];
+      if constexpr (kTransposed) {
+        load_tiles_transposed(a, mine + k * S::kStride);
+      } else {
+        load_tiles(a, mine + k);
+      }
+#pragma unroll
+      for (int n = 0; n < kColumns; n += kTile) {
+        uint32_t b[4];
+        load_tiles_transposed(b, other + k * S::kStride + n);
+        multiply_tile(c[n / 8], a, b[0], b[1]);
+        multiply_tile(c[n / 8 + 1], a, b[2], b[3]);
+      }
+    }
+  }
+}
+
 // The larger, and the sum, of the four lanes that share a row.
 __device__ inline float max_of_row(float x) {
   x = fmaxf(x, __shfl_xor_sync(0xFFFFFFFFu, x, 1));

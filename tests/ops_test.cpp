@@ -412,5 +412,50 @@ TEST(EmptyBatch, GoesThrough) {
   EXPECT_TRUE((y.shape() == Shape{0, 6}));
 }
 
+// On a GPU some rows are a warp's, others a block's, and what few threads can hold at a time.
+TEST(Embedding, AddsUpTheGradientsOfAnyNumberOfRows) {
+  const int64_t n = 20000, d = 130, classes = 300;
+  std::vector<int32_t> words(static_cast<size_t>(n), 0);  // most rows are of the first
+  std::vector<real> numbers(static_cast<size_t>(n * d));
+  for (size_t row = 0; row < words.size(); row += 3) {
+    const auto id = static_cast<int32_t>(row * 7 % 1000);
+    words[row] = id < classes ? id : 0;
+  }
+  for (size_t row = 0; row < 33; ++row) words[100 * row + 1] = 298;
+  for (size_t row = 0; row < 32; ++row) words[100 * row + 2] = 299;
+  std::vector<real> expected(static_cast<size_t>(classes * d));
+  for (size_t row = 0; row < words.size(); ++row) {
+    for (size_t c = 0; c < static_cast<size_t>(d); ++c) {
+      const auto number = static_cast<real>((row * 13 + c * 5) % 17);
+      numbers[row * static_cast<size_t>(d) + c] = number;
+      expected[static_cast<size_t>(words[row] * d) + c] += number;
+    }
+  }
+  for (const Device device : all_devices()) {
+    const Variable table = Variable::leaf(Tensor::zeros({classes, d}, DType::kReal, device));
+    Tape tape;
+    const Variable x = embedding(tape, table, Tensor::from(words, {n}, device));
+    tape.backward(sum(tape, multiply(tape, x, Variable(Tensor::from(numbers, {n, d}, device)))));
+    EXPECT_EQ(table.sink()->gradient.to_host(), expected) << to_string(device);
+  }
+}
+
+// Also where gradients of weights are made when all else is done.
+TEST(Linear, IsNamedWhereTheGradientOfItsWeightIsNotFinite) {
+  for (const Device device : all_devices()) {
+    const auto numbers = [&](real number) {
+      return Tensor::from(std::vector<real>(16, number), {4, 4}, device);
+    };
+    const Variable weight = Variable::leaf(numbers(0));
+    Tape tape;
+    tape.set_check_finite(true);
+    const Variable y = linear(tape, Variable(numbers(1e30f)), weight);
+    const Variable root = sum(tape, multiply(tape, y, Variable(numbers(1e30f))));
+    EXPECT_THAT([&] { tape.backward(root); },
+                ThrowsMessage<Error>(testing::HasSubstr("the operation 'linear'")))
+        << to_string(device);
+  }
+}
+
 }  // namespace
 }  // namespace dragoman

@@ -46,7 +46,7 @@ struct MatrixSums {
 /// Matrices that sum_rows_of_each is given at most.
 inline constexpr size_t kMostMatrices = 8;
 
-/// Rows that one thread, or one block of a GPU's, sums up, whatever their number.
+/// Rows that one thread sums up, or one block of a GPU's at most, whatever their number.
 inline constexpr int64_t kRowBlock = 128;
 
 }  // namespace dragoman::launch

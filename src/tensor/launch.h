@@ -22,6 +22,7 @@
 #include "tensor/launch_cpu.h"
 #if defined(__CUDACC__)
 #include "tensor/launch_cuda.h"
+#include "tensor/scatter_cuda.h"
 #elif defined(DRAGOMAN_EMULATED_GPU)
 #include "tensor/launch_emulated.h"
 #elif defined(DRAGOMAN_CUDA)

@@ -1,8 +1,10 @@
-// The launchers of a GPU. Each output is summed by one thread, or by the threads of a block in a
-// fixed order: results are the same from run to run.
+// The launchers of a GPU, but for scatter_cuda.h. Each output is summed by one thread, or by the
+// threads of a block in a fixed order: results are the same from run to run.
 #pragma once
 
 #include <cuda_runtime.h>
+
+#include <algorithm>
 
 #include "tensor/allocator.h"
 #include "tensor/column_sums.h"
@@ -93,11 +95,17 @@ __global__ void tasks_kernel(int64_t count, int64_t scratch, real* memory, F f) 
 }
 
 // A block has kWarp times kWidth columns, a thread kWidth of them, and kRowThreads threads a
-// column; it sums kRowBlock rows, into the results or a row of partial sums for each. Of the blocks
-// that share columns the one that comes last adds their partial sums up, in the order of the rows.
+// column; it sums some rows, into the results or a row of partial sums for each. Of the blocks that
+// share columns the one that comes last adds their partial sums up, in the order of the rows.
 inline constexpr unsigned kRowThreads = 8;
 
-inline unsigned row_blocks(int64_t rows) { return std::max(1u, blocks_for(rows, kRowBlock)); }
+// The rows of a block, where one of the `strips` of columns has so many: fewer of them where there
+// would not be some blocks for every multiprocessor.
+inline int64_t rows_of_block(int index, int64_t rows, int64_t strips) {
+  int64_t of_one = kRowBlock;
+  while (of_one > kRowBlock / 4 && 2 * strips * (rows / of_one) < most_blocks(index)) of_one /= 2;
+  return of_one;
+}
 
 // Whether a thread can have several columns.
 template <class F>
@@ -132,11 +140,11 @@ __device__ void give(int64_t c, const Totals<kWidth>& totals, const ColumnSums<F
 }
 
 template <int kWidth, class F>
-__device__ void sum_columns(int64_t rows, int64_t columns, int64_t result, int64_t results,
-                            real* partial, const ColumnSums<F>& column) {
+__device__ void sum_columns(int64_t rows, int64_t rows_of_one, int64_t columns, int64_t result,
+                            int64_t results, real* partial, const ColumnSums<F>& column) {
   const int64_t c = (static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x) * kWidth;
-  const int64_t begin = static_cast<int64_t>(blockIdx.y) * kRowBlock;
-  const int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
+  const int64_t begin = static_cast<int64_t>(blockIdx.y) * rows_of_one;
+  const int64_t end = begin + rows_of_one < rows ? begin + rows_of_one : rows;
   Totals<kWidth> totals = {};
   if (c < columns) {
 #pragma unroll 8
@@ -179,12 +187,13 @@ __device__ void finish_columns(int64_t blocks, int64_t columns, int64_t result, 
 // The part of a block in the sums of one matrix. `arrived` counts the blocks of each strip of
 // columns, and is left at 0.
 template <int kWidth, class... F>
-__device__ void sum_part(int64_t rows, int64_t columns, real* partial, unsigned* arrived,
-                         const ColumnSums<F>&... sums) {
-  const int64_t blocks = rows > kRowBlock ? (rows + kRowBlock - 1) / kRowBlock : 1;
+__device__ void sum_part(int64_t rows, int64_t rows_of_one, int64_t columns, real* partial,
+                         unsigned* arrived, const ColumnSums<F>&... sums) {
+  const int64_t blocks = rows > rows_of_one ? (rows + rows_of_one - 1) / rows_of_one : 1;
   if (blockIdx.y >= blocks || blockIdx.x * kWarp * kWidth >= columns) return;
   int64_t result = 0;
-  (sum_columns<kWidth>(rows, columns, result++, sizeof...(F), blocks > 1 ? partial : nullptr, sums),
+  (sum_columns<kWidth>(rows, rows_of_one, columns, result++, sizeof...(F),
+                       blocks > 1 ? partial : nullptr, sums),
    ...);
   if (blocks == 1) return;
   __shared__ bool last;
@@ -208,70 +217,16 @@ struct Matrices {
 
 // The sums of several matrices, whose partial sums are `distance` numbers apart.
 template <int kWidth, class... F>
-__global__ void sum_rows_kernel(const __grid_constant__ Matrices<F...> matrices, real* partial,
-                                int64_t distance, unsigned* arrived) {
+__global__ void sum_rows_kernel(const __grid_constant__ Matrices<F...> matrices,
+                                int64_t rows_of_one, real* partial, int64_t distance,
+                                unsigned* arrived) {
   const MatrixSums<F...>& matrix = matrices.of[blockIdx.z];
   std::apply(
       [&](const ColumnSums<F>&... sums) {
-        sum_part<kWidth>(matrix.rows, matrix.columns, partial + blockIdx.z * distance,
+        sum_part<kWidth>(matrix.rows, rows_of_one, matrix.columns, partial + blockIdx.z * distance,
                          arrived + blockIdx.z * gridDim.x, sums...);
       },
       matrix.sums);
-}
-
-// What scatter_add_rows finds of an index first: how many rows have it, and which is the first of
-// them. A whole number is the same, in whatever order it was counted.
-struct Occurrences {
-  unsigned count, before_end;  // the rows from the first on; 0: none
-};
-
-__global__ inline void count_kernel(int64_t rows, const int32_t* index, Occurrences* of) {
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (row >= rows || index[row] < 0) return;
-  atomicAdd(&of[index[row]].count, 1u);
-  atomicMax(&of[index[row]].before_end, static_cast<unsigned>(rows - row));
-}
-
-// A block a row. That of the first row with an index adds all rows with that index, in their order:
-// no two blocks write the same place, and no sum depends on who came first.
-template <class F>
-__global__ void scatter_kernel(int64_t rows, int64_t columns, const int32_t* index,
-                               const Occurrences* occurrences, real* to, F f) {
-  const int64_t first = blockIdx.x;
-  const int32_t id = index[first];
-  if (id < 0) return;
-  const Occurrences mine = occurrences[id];
-  if (rows - mine.before_end != first) return;
-  if (mine.count == 1) {
-    for (int64_t c = threadIdx.x; c < columns; c += kThreads) to[id * columns + c] += f(first, c);
-    return;
-  }
-  // kThreads rows at a time: those with the index, in their order, and then their sum.
-  __shared__ int found[kThreads], found_by_warp[kThreads / kWarp];
-  const unsigned warp = threadIdx.x / kWarp;
-  unsigned left = mine.count;
-  for (int64_t begin = first; left > 0; begin += kThreads) {
-    const int64_t row = begin + threadIdx.x;
-    const bool same = row < rows && index[row] == id;
-    if (!__syncthreads_or(same)) continue;
-    const unsigned in_warp = __ballot_sync(0xFFFFFFFFu, same);
-    if (threadIdx.x % kWarp == 0) found_by_warp[warp] = __popc(in_warp);
-    __syncthreads();
-    int place = __popc(in_warp & ((1u << threadIdx.x % kWarp) - 1)), count = 0;
-    for (unsigned other = 0; other < kThreads / kWarp; ++other) {
-      if (other < warp) place += found_by_warp[other];
-      count += found_by_warp[other];
-    }
-    if (same) found[place] = static_cast<int>(threadIdx.x);
-    __syncthreads();
-    for (int64_t c = threadIdx.x; c < columns; c += kThreads) {
-      real total = to[id * columns + c];
-#pragma unroll 8
-      for (int i = 0; i < count; ++i) total += f(begin + found[i], c);
-      to[id * columns + c] = total;
-    }
-    left -= static_cast<unsigned>(count);
-  }
 }
 
 }  // namespace detail
@@ -349,14 +304,16 @@ void sum_rows_of_each(Device device, std::span<const MatrixSums<F...>> matrices)
   }
   (std::make_index_sequence<kMostMatrices>());
   const auto launch = [&]<int kWidth>(std::integral_constant<int, kWidth>) {
-    const dim3 grid(detail::blocks_for(columns, detail::kWarp * kWidth), detail::row_blocks(rows),
-                    static_cast<unsigned>(matrices.size()));
+    const unsigned strips = detail::blocks_for(columns, detail::kWarp * kWidth);
+    const auto count = static_cast<unsigned>(matrices.size());
+    const int64_t rows_of_one = detail::rows_of_block(device.index, rows, int64_t{strips} * count);
+    const dim3 grid(strips, std::max(1u, detail::blocks_for(rows, rows_of_one)), count);
     const dim3 block(detail::kWarp, detail::kRowThreads);
     check(grid.x * grid.z <= cuda::kCounters, "{} columns are too many to be summed up", columns);
     const size_t distance = sizeof...(F) * grid.y * static_cast<size_t>(columns);
     const auto memory = Allocator::of(device).allocate(grid.z * distance * sizeof(real));
     detail::sum_rows_kernel<kWidth><<<grid, block, 0, cuda::stream_of(device.index)>>>(
-        given, static_cast<real*>(memory->data()), static_cast<int64_t>(distance),
+        given, rows_of_one, static_cast<real*>(memory->data()), static_cast<int64_t>(distance),
         cuda::counters(device.index));
     detail::check_launch();
   };
@@ -370,22 +327,6 @@ template <class... F>
 void sum_rows(Device device, int64_t rows, int64_t columns, ColumnSums<F>... sums) {
   const MatrixSums<F...> one[] = {{rows, columns, {sums...}}};
   gpu::sum_rows_of_each(device, std::span<const MatrixSums<F...>>(one));
-}
-
-template <class F>
-void scatter_add_rows(Device device, int64_t rows, int64_t columns, const int32_t* index,
-                      int64_t targets, real* to, F f) {
-  if (rows == 0 || columns == 0) return;
-  const cudaStream_t stream = cuda::stream_of(device.index);
-  const size_t bytes = static_cast<size_t>(targets) * sizeof(detail::Occurrences);
-  const auto memory = Allocator::of(device).allocate(bytes);
-  auto* const occurrences = static_cast<detail::Occurrences*>(memory->data());
-  cuda::check_call(cudaMemsetAsync(occurrences, 0, bytes, stream), "memory cannot be cleared");
-  detail::count_kernel<<<detail::blocks_for(rows, detail::kThreads), detail::kThreads, 0, stream>>>(
-      rows, index, occurrences);
-  detail::scatter_kernel<<<static_cast<unsigned>(rows), detail::kThreads, 0, stream>>>(
-      rows, columns, index, occurrences, to, f);
-  detail::check_launch();
 }
 
 }  // namespace dragoman::launch::gpu

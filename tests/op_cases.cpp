@@ -294,6 +294,20 @@ void add_indexed(Table& table, const Sizes& s, int64_t n, int64_t d) {
       [=](const Matrices& x) {
         return build(n, d, [&](int64_t i, int64_t j) { return 2.5 * x[0](ids[i], j); });
       });
+  for (const double dropout : {0.0, 0.25}) {
+    table.row(
+        "add_rows", dropout > 0 ? "dropout" : "", {{n, d}, {s.classes, d}},
+        [=](Tape& t, const Variables& x) {
+          t.set_training(7, 42);
+          return add_rows(t, x[0], x[1], beside(x, ids), static_cast<real>(dropout));
+        },
+        [=](const Matrices& x) {
+          return build(n, d, [&](int64_t i, int64_t j) {
+            const double kept = dropout > 0 ? row_dropout_factor({7, 42, 0}, dropout, i, j, d) : 1;
+            return kept * (x[0](i, j) + x[1](ids[i], j));
+          });
+        });
+  }
 }
 
 void add_products(Table& table, const Sizes& s, int64_t n, int64_t d) {

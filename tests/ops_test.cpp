@@ -186,6 +186,14 @@ const Misfit kMisfits[] = {
      [](Tape& t) {
        embedding(t, zeros({2, 3}), Tensor::zeros({2}));
      }},
+    {"add_rows",
+     [](Tape& t) {
+       add_rows(t, zeros({2, 3}), zeros({4, 2}), ids({0, 1}));
+     }},
+    {"add_rows",
+     [](Tape& t) {
+       add_rows(t, zeros({2, 3}), zeros({4, 3}), ids({0, 1, 2}));
+     }},
     {"attention",
      [](Tape& t) {
        const AttentionLayout layout{ids({0, 2}), ids({0, 2}), {}, {}, 2};

@@ -18,7 +18,8 @@ namespace dragoman {
 struct Memory {
   Variable states;   ///< [source tokens, memory width]
   Packing packing;   ///< Of the source.
-  Variable summary;  ///< [sentences, memory width]: each whole sentence in one vector.
+  Variable summary;  ///< [sentences, memory width]: each whole sentence in one vector; undefined
+                     ///< where it is the mean of the sentence's states.
 };
 
 /// Where one layer attended to while it read a batch at once.

@@ -94,15 +94,18 @@ RecurrentDecoder::Context RecurrentDecoder::prepare(Tape& tape, const Memory& me
 
 RecurrentDecoder::Carried RecurrentDecoder::initial(Tape& tape, const Memory& memory) const {
   Carried carried;
+  const Variable summary = memory.summary.defined()
+                               ? memory.summary
+                               : mean_rows(tape, memory.states, memory.packing.offsets);
   for (size_t number = 0; number < cells_.size(); ++number) {
     carried.layers.push_back(
-        {dragoman::tanh(tape, bridges_[number](tape, memory.summary)),
-         cell_bridges_.empty() ? Variable() : cell_bridges_[number](tape, memory.summary)});
+        {dragoman::tanh(tape, bridges_[number](tape, summary)),
+         cell_bridges_.empty() ? Variable() : cell_bridges_[number](tape, summary)});
   }
   carried.top = carried.layers.back().hidden;
   if (attention_ == Attention::kNone) {
-    carried.summary = memory.summary;
-    carried.from_summary = from_context_(tape, memory.summary, input_type(tape));
+    carried.summary = summary;
+    carried.from_summary = from_context_(tape, summary, input_type(tape));
   }
   if (input_feeding_) {
     carried.readout = Variable(Tensor::zeros({memory.packing.sentences(), readout_dim_},

@@ -83,8 +83,7 @@ Variable TransformerDecoder::decode(Tape& tape, const Memory& memory, const Vari
   const AttentionLayout self = self_layout(packing);
   const AttentionLayout cross = cross_layout(packing, memory.packing);
   const Variable key_values = key_values_(tape, memory.states, tape.products());
-  const Variable placed = positions_(tape, embedded, packing.positions, packing.longest);
-  Stream stream{dropout(tape, placed, embedding_dropout_)};
+  Stream stream{positions_(tape, embedded, packing.positions, packing.longest, embedding_dropout_)};
   for (size_t number = 0; number < layers_.size(); ++number) {
     Tensor self_weights, cross_weights;
     const auto attend = [&](const Variable& x) {
@@ -128,8 +127,8 @@ DecoderStep TransformerDecoder::step(Tape& tape, DecoderState& base, const Varia
                              .key_offsets = iota(n + 1, device, 0, place + 1),
                              .key_rows = state.history,
                              .longest_key = place + 1};
-  const Variable placed = positions_(tape, embedded, iota(n, device, place, 0), place + 1);
-  Stream stream{dropout(tape, placed, embedding_dropout_)};
+  Stream stream{
+      positions_(tape, embedded, iota(n, device, place, 0), place + 1, embedding_dropout_)};
   Tensor weights;
   for (size_t number = 0; number < layers_.size(); ++number) {
     const bool last = number + 1 == layers_.size();

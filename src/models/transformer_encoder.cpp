@@ -35,8 +35,7 @@ TransformerEncoder::TransformerEncoder(const Scope& scope, const EncoderConfig& 
 Memory TransformerEncoder::encode(Tape& tape, const Variable& embedded, const Packing& packing,
                                   AttentionMaps* maps) const {
   const AttentionLayout layout = self_layout(packing);
-  const Variable placed = positions_(tape, embedded, packing.positions, packing.longest);
-  Stream stream{dropout(tape, placed, embedding_dropout_)};
+  Stream stream{positions_(tape, embedded, packing.positions, packing.longest, embedding_dropout_)};
   for (const Layer& layer : layers_) {
     Tensor weights;
     stream = layer.attention_frame(tape, stream, [&](const Variable& x) {
@@ -46,7 +45,7 @@ Memory TransformerEncoder::encode(Tape& tape, const Variable& embedded, const Pa
     stream = layer.ffn_frame(tape, stream, [&](const Variable& x) { return layer.ffn(tape, x); });
   }
   const Variable states = end_(tape, stream, DType::kReal);
-  return {states, packing, mean_rows(tape, states, packing.offsets)};
+  return {states, packing, {}};
 }
 
 }  // namespace dragoman

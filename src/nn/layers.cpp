@@ -89,17 +89,17 @@ Tensor make_sinusoids(int64_t length, int64_t dim, Device device) {
 
 }  // namespace
 
-Variable Positions::operator()(Tape& tape, const Variable& x, const Tensor& places,
-                               int64_t longest) const {
+Variable Positions::operator()(Tape& tape, const Variable& x, const Tensor& places, int64_t longest,
+                               real dropout) const {
   check(longest <= limit_,
         "a sentence of {} tokens is longer than the {} learned positions (max_positions)", longest,
         limit_);
-  if (table_.exists()) return add(tape, x, gather_rows(tape, *table_, places));
+  if (table_.exists()) return add_rows(tape, x, *table_, places, dropout);
   const auto length = std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(longest, 128)));
   Tensor& sinusoids = sinusoids_[length];
   if (!sinusoids.defined())
     sinusoids = make_sinusoids(static_cast<int64_t>(length), dim_, x.value().device());
-  return add(tape, x, gather_rows(tape, Variable(sinusoids), places));
+  return add_rows(tape, x, Variable(sinusoids), places, dropout);
 }
 
 }  // namespace dragoman

@@ -71,8 +71,10 @@ class Positions {
   /// Trained: places 0 to `longest` - 1.
   Positions(const Scope& scope, int64_t dim, int64_t longest);
 
-  /// x [n, dim]; `places` is int32 [n], all below `longest`.
-  Variable operator()(Tape& tape, const Variable& x, const Tensor& places, int64_t longest) const;
+  /// x [n, dim] with the vectors of its places, after dropout; `places` is int32 [n], all below
+  /// `longest`.
+  Variable operator()(Tape& tape, const Variable& x, const Tensor& places, int64_t longest,
+                      real dropout) const;
   /// The longest sentence.
   int64_t limit() const { return limit_; }
 

@@ -158,6 +158,10 @@ CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight
 /// factor * table[ids[i]]: table [classes, d], ids int32 [n] -> [n, d].
 Variable embedding(Tape& tape, const Variable& table, const Tensor& ids, real factor = 1);
 
+/// dropout(x[i] + table[index[i]]), in one pass: x [n, d], table [rows, d], index int32 [n].
+Variable add_rows(Tape& tape, const Variable& x, const Variable& table, const Tensor& index,
+                  real dropout = 0);
+
 // Attention (attention.cpp) -----------------------------------------------------------------------
 
 /// Some columns of a matrix, so that one product can make queries, keys and values side by side.

@@ -1,5 +1,6 @@
 #include "ops/update.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tensor/launch.h"
@@ -10,33 +11,6 @@ namespace {
 // Elements that are summed in the engine's own precision; the sums are then added in double. A
 // piece is one thread's, so that the result is the same for any number of threads.
 constexpr int64_t kPiece = 4096;
-
-// Sums that one thread of a GPU adds up in double, one after the other. A CPU's adds up all.
-constexpr int64_t kGroup = 128;
-
-// Numbers as a few sums in double, [groups].
-struct Sums {
-  Tensor memory;  // two words a sum
-  int64_t groups;
-
-  const double* data() const { return static_cast<const double*>(memory.address()); }
-};
-
-Sums sum_in_double(const Tensor& x) {
-  const int64_t n = x.size();
-  const int64_t size = x.device().on_gpu() ? kGroup : n;
-  const int64_t groups = n == 0 ? 0 : (n + size - 1) / size;
-  Sums sums{Tensor::empty({2 * groups}, DType::kInt32, x.device()), groups};
-  const auto from = x.data();
-  const auto to = static_cast<double*>(sums.memory.address());
-  launch::map(x.device(), groups, [=] DRAGOMAN_HOST_DEVICE(int64_t group) {
-    const int64_t end = (group + 1) * size < n ? (group + 1) * size : n;
-    double total = 0;
-    for (int64_t i = group * size; i < end; ++i) total += from[i];
-    to[group] = total;
-  });
-  return sums;
-}
 
 // The sum of squares of each piece.
 Tensor squares_of_pieces(const Tensor& x) {
@@ -129,36 +103,39 @@ struct AverageEach {
 }  // namespace
 
 void add_loss(const CrossEntropy& batch, bool first, const Record<UpdateResult>& result) {
-  const Sums sums = sum_in_double(batch.log_probabilities);
+  const int64_t n = batch.log_probabilities.size();
+  const auto from = batch.log_probabilities.data();
   const auto loss = batch.loss.data();
-  const auto parts = sums.data();
-  const int64_t groups = sums.groups;
   const auto to = result.address();
-  launch::map(result.device(), 1, [=] DRAGOMAN_HOST_DEVICE(int64_t) {
-    double log_probability = 0;
-    for (int64_t group = 0; group < groups; ++group) log_probability += parts[group];
-    to->loss = first ? loss[0] : to->loss + loss[0];
-    to->log_probability = first ? log_probability : to->log_probability + log_probability;
-  });
+  launch::rows(
+      result.device(), 1, std::max(n, kPiece), [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t) {
+        const double log_probability = lane.sum_in_double(n, [=](int64_t i) { return from[i]; });
+        lane.once([=] {
+          to->loss = first ? loss[0] : to->loss + loss[0];
+          to->log_probability = first ? log_probability : to->log_probability + log_probability;
+        });
+      });
 }
 
 void measure_gradients(const Tensor& gradients, const Record<UpdateOrders>& orders,
                        const Record<UpdateResult>& result) {
-  const Sums sums = sum_in_double(squares_of_pieces(gradients));
+  const Tensor sums = squares_of_pieces(gradients);
+  const int64_t pieces = sums.size();
   const auto parts = sums.data();
-  const int64_t groups = sums.groups;
   const auto say = orders.address();
   const auto to = result.address();
-  launch::map(result.device(), 1, [=] DRAGOMAN_HOST_DEVICE(int64_t) {
-    double squares = 0;
-    for (int64_t group = 0; group < groups; ++group) squares += parts[group];
-    const double share = say->gradient_share, limit = say->clip_norm;
-    const double norm = std::sqrt(squares) * share;
-    const bool clips = limit > 0 && norm > limit;
-    to->norm = norm;
-    to->finite = norm - norm == 0;
-    to->gradient_scale = static_cast<real>(clips ? share * limit / norm : share);
-  });
+  launch::rows(
+      result.device(), 1, std::max(pieces, kPiece), [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t) {
+        const double squares = lane.sum_in_double(pieces, [=](int64_t i) { return parts[i]; });
+        lane.once([=] {
+          const double share = say->gradient_share, limit = say->clip_norm;
+          const double norm = std::sqrt(squares) * share;
+          const bool clips = limit > 0 && norm > limit;
+          to->norm = norm;
+          to->finite = norm - norm == 0;
+          to->gradient_scale = static_cast<real>(clips ? share * limit / norm : share);
+        });
+      });
 }
 
 UpdateOrders adam_orders(const AdamOptions& options, int64_t step, double learning_rate) {

@@ -54,8 +54,7 @@ class Lane {
   DRAGOMAN_HOST_DEVICE real sum(int64_t n, F f) const {
     real total = 0;
 #if defined(__CUDA_ARCH__)
-#pragma unroll 8
-    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) total += f(i);
+    add_to(total, n, f);
     return combine(total, Add{});
 #else
 #if defined(DRAGOMAN_EMULATED_GPU)
@@ -65,6 +64,19 @@ class Lane {
     }
 #endif
     return tile::sum(kPartial, in_lanes(n, total, f, Add{}).values);
+#endif
+  }
+
+  /// The same with a sum in double precision; alone, in the order of i.
+  template <class F>
+  DRAGOMAN_HOST_DEVICE double sum_in_double(int64_t n, F f) const {
+    double total = 0;
+#if defined(__CUDA_ARCH__)
+    add_to(total, n, f);
+    return combine(total, Add{});
+#else
+    for (int64_t i = 0; i < n; ++i) total += f(i);
+    return total;
 #endif
   }
 
@@ -285,7 +297,7 @@ class Lane {
   static constexpr real kLargest = static_cast<real>(3.4028234663852886e38);
 
   struct Add {
-    DRAGOMAN_HOST_DEVICE real operator()(real a, real b) const { return a + b; }
+    DRAGOMAN_HOST_DEVICE auto operator()(auto a, auto b) const { return a + b; }
   };
   struct Larger {
     DRAGOMAN_HOST_DEVICE real operator()(real a, real b) const { return b > a ? b : a; }
@@ -347,18 +359,33 @@ class Lane {
     }
   }
 
+  // Adds this thread's numbers, of which several are on their way at once.
+  template <class T, class F>
+  __device__ static void add_to(T& total, int64_t n, F f) {
+    constexpr int kLoads = 8;
+    const int64_t step = blockDim.x;
+    for (int64_t begin = threadIdx.x; begin < n; begin += kLoads * step) {
+      real loaded[kLoads];
+#pragma unroll
+      for (int k = 0; k < kLoads; ++k)
+        loaded[k] = begin + k * step < n ? f(begin + k * step) : real{0};
+#pragma unroll
+      for (int k = 0; k < kLoads; ++k) total += loaded[k];
+    }
+  }
+
   // The same number in all lanes: within a warp the exchange is symmetric.
-  template <class F>
-  __device__ static real combine_warp(real value, F f) {
+  template <class T, class F>
+  __device__ static T combine_warp(T value, F f) {
     for (unsigned other = kWarp / 2; other > 0; other /= 2)
       value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, other));
     return value;
   }
-  template <class F>
-  __device__ static real combine(real value, F f) {
+  template <class T, class F>
+  __device__ static T combine(T value, F f) {
     value = combine_warp(value, f);
     if (blockDim.x == kWarp) return value;
-    __shared__ real parts[kWarp];
+    __shared__ T parts[kWarp];
     __syncthreads();  // whoever still reads the parts of the reduction before
     if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = value;
     __syncthreads();

@@ -308,15 +308,15 @@ __global__ void __launch_bounds__(kWarp* kMostWarps, 4)
     write(of_warp[1][threadIdx.y] + c, sums.bias[part]);
   });
   __syncthreads();
-  const auto give = [&](float* to, const float(&from)[kMostWarps][kParts * kWarp * 4], int c) {
+  const auto add_warps = [&](float* to, const float(&from)[kMostWarps][kParts * kWarp * 4], int c) {
     float total = 0;
     for (unsigned warp = 0; warp < blockDim.y; ++warp) total += from[warp][c];
     to[begin + c] = total;
   };
   const auto threads = static_cast<int>(blockDim.x * blockDim.y);
   for (auto c = static_cast<int>(threadIdx.y * kWarp + threadIdx.x); c < columns; c += threads) {
-    give(to_gain, of_warp[0], c);
-    if (to_bias) give(to_bias, of_warp[1], c);
+    add_warps(to_gain, of_warp[0], c);
+    if (to_bias) add_warps(to_bias, of_warp[1], c);
   }
 }
 

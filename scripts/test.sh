@@ -24,8 +24,8 @@ case $preset in
     tests=(--tests-regex '^(cuda_kernels|op_reference\.[a-z]*)$')
     ;;
   emulated)
-    targets=(op_reference_test tensor_test updater_test step_graphs_test search_test)
-    tests=(--tests-regex '^(op_reference\.[a-z]*$|(tensor|updater|step_graphs|search)\.)')
+    targets=(op_reference_test ops_test tensor_test updater_test step_graphs_test search_test)
+    tests=(--tests-regex '^(op_reference\.[a-z]*$|(ops|tensor|updater|step_graphs|search)\.)')
     ;;
 esac
 

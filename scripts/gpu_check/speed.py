@@ -61,8 +61,8 @@ def cases(setting, models):
 def training_speed(setting, results, models):
     """Every case by Dragoman, then as many beside PyTorch as there is time for, in turn; says what is left out."""
     problems, left_out = [], 0
-    todo = list(cases(setting, models))
-    for case in todo:
+    every = list(cases(setting, models))
+    for case in every:
         result = results.setdefault(case.name, {"dragoman": [], "pytorch": {}})
         try:
             result["dragoman"].append(case.dragoman())
@@ -71,10 +71,10 @@ def training_speed(setting, results, models):
             problems.append(f"{case.name}: {failure}")
     modes = GPU_MODES if setting.on_gpu else CPU_MODES
     has_pytorch = has_torch(setting)
-    todo = [case for case in todo if has_pytorch and results[case.name]["dragoman"]]
+    compared = [case for case in every if has_pytorch and results[case.name]["dragoman"]]
     if setting.on_gpu:
-        compile_ahead(todo, modes[0])
-    for mode, case in itertools.product(modes, todo):
+        compile_ahead(compared, modes[0])
+    for mode, case in itertools.product(modes, compared):
         result = results[case.name]
         if setting.seconds_left() < 10:
             left_out += 1

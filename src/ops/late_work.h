@@ -2,8 +2,6 @@
 // takes longer to launch than to make, or leaves most of it idle: several are made together.
 #pragma once
 
-#include <initializer_list>
-#include <memory>
 #include <string_view>
 
 #include "autograd/tape.h"

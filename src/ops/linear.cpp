@@ -151,10 +151,10 @@ Variable feed_forward(Tape& tape, const Variable& x, const Variable& in_weight,
   const auto backward = [=, x = x.gradient_only(), in_weight = in_weight.gradient_only(),
                          out_weight = out_weight.gradient_only()](Tensor& dy) {
     const Variable inner = Variable::leaf(hidden).prefers(products);
-    product_gradients(tf32, dy, inner, hidden, false, out_weight, out, true, out_bias, out_late,
-                      hidden);
-    const Tensor d_inner = std::move(inner.sink()->gradient);
     const bool gated = gates(device, products);
+    product_gradients(tf32, dy, inner, hidden, false, out_weight, out, true, out_bias, out_late,
+                      gated ? hidden : Tensor());
+    const Tensor d_inner = std::move(inner.sink()->gradient);
     if (!gated) gate_and_sum(hidden, d_inner, in_bias);
     product_gradients(tf32, d_inner, x, left, false, in_weight, in, true,
                       gated ? in_bias : Variable(), in_late);

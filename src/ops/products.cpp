@@ -115,12 +115,11 @@ void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, con
   if (is_late) {
     late.bias->add(dy.rows(), dy.columns(), {bias}, {dy}, {dy.data<Bf16>(), dy.columns()});
   }
-  const Epilogue of_a{.gate = gates(dy.device(), type) ? gate : Tensor()};
   write_gradient(a, [&](const Target& da) {
     if (transpose_a) {
-      product(tf32, b_value, transpose_b, dy, true, da, of_a);
+      product(tf32, b_value, transpose_b, dy, true, da, {.gate = gate});
     } else {
-      product(tf32, dy, false, b_value, !transpose_b, da, of_a);
+      product(tf32, dy, false, b_value, !transpose_b, da, {.gate = gate});
     }
   });
   if (const GradientWriter db = b.gradient()) {

@@ -56,8 +56,7 @@ struct LateGradients {
 
 /// Adds the gradients of y = op(a) op(b) + bias, from that of y, to those of a, b and bias (which
 /// may be undefined); a and b as they were multiplied are given beside them. a's is zero where
-/// `gate`, if defined and if `gates` says that products read one, is not positive, and nobody
-/// else's then.
+/// `gate`, if defined, is not positive, and nobody else's then.
 void product_gradients(bool tf32, const Tensor& dy, const Variable& a, const Tensor& a_value,
                        bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
                        const Variable& bias = {}, const LateGradients& late = {},

@@ -35,6 +35,15 @@ __global__ inline void count_kernel(int64_t rows, const int32_t* index, Occurren
   atomicMax(&of[index[row]].before_end, static_cast<unsigned>(rows - row));
 }
 
+// The sum of the numbers of a warp's lanes up to this one's.
+__device__ inline unsigned sum_up_to(unsigned number, unsigned lane) {
+  for (unsigned distance = 1; distance < kWarp; distance *= 2) {
+    const unsigned other = __shfl_up_sync(0xFFFFFFFFu, number, distance);
+    if (lane >= distance) number += other;
+  }
+  return number;
+}
+
 __global__ inline void begin_kernel(int64_t rows, const int32_t* index, Occurrences* of,
                                     Lists* lists, int32_t* many) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -43,11 +52,7 @@ __global__ inline void begin_kernel(int64_t rows, const int32_t* index, Occurren
   const unsigned count = is_first ? of[id].count : 0;
   // A warp asks for places once.
   const unsigned lane = threadIdx.x % kWarp;
-  unsigned sum = count;
-  for (unsigned distance = 1; distance < kWarp; distance *= 2) {
-    const unsigned other = __shfl_up_sync(0xFFFFFFFFu, sum, distance);
-    if (lane >= distance) sum += other;
-  }
+  const unsigned sum = sum_up_to(count, lane);
   unsigned begin = 0;
   if (lane == kWarp - 1 && sum > 0) begin = atomicAdd(&lists->taken, sum);
   begin = __shfl_sync(0xFFFFFFFFu, begin, kWarp - 1);
@@ -112,11 +117,7 @@ struct Before {
 };
 __device__ inline Before sum_before(unsigned number) {
   __shared__ unsigned of_warp[kWarp];
-  unsigned sum = number;
-  for (unsigned distance = 1; distance < kWarp; distance *= 2) {
-    const unsigned other = __shfl_up_sync(0xFFFFFFFFu, sum, distance);
-    if (threadIdx.x >= distance) sum += other;
-  }
+  const unsigned sum = sum_up_to(number, threadIdx.x);
   __syncthreads();  // whoever still reads the sums before
   if (threadIdx.x == kWarp - 1) of_warp[threadIdx.y] = sum;
   __syncthreads();

@@ -124,11 +124,10 @@ __device__ void write(const Gradient& to, const Fragment<kColumns>& c, int64_t r
 // Turns the products of a warp's rows, from `first` on, with the columns from `column` on, which
 // end at `columns`, into weights, and those of results' gradients with values into the gradients of
 // the products. The numbers are those of the queries, which are the rows or the columns.
-template <bool kDrops, bool kOfKeys, int kPieces>
-__device__ void weigh(float (&weights)[kPieces][4], float (&gradients)[kPieces][4],
-                      const Backward& f, const Task& t, const QueryNumbers* numbers, int first,
-                      int column, int columns) {
-  constexpr int kColumns = kPieces * 8;
+template <bool kDrops, bool kOfKeys, int kColumns>
+__device__ void weigh(Fragment<kColumns>& weights, Fragment<kColumns>& gradients, const Backward& f,
+                      const Task& t, const QueryNumbers* numbers, int first, int column,
+                      int columns) {
   const AttentionKernel<Bf16>& kernel = f.kernel;
   const float scale = kernel.scale;
   const int count = columns - column, all_rows = kOfKeys ? t.keys : t.queries;

@@ -183,9 +183,7 @@ class Library {
 
   void multiply_each(std::span<const Gemm> products) {
     const std::lock_guard lock(mutex_);
-    Product* const together =
-        kKnowsAddresses && products.size() > 1 ? &product_of(products) : nullptr;
-    if (!together || !together->possible()) {
+    if (!kKnowsAddresses || products.size() == 1 || !product_of(products).possible()) {
       for (const Gemm& g : products) one(g);
       return;
     }
@@ -200,8 +198,8 @@ class Library {
       write.from[2 * count + i] = products[i].c;
     }
     launch::map(device, static_cast<int64_t>(3 * count), write);
-    together->run(handle_, products[0], addresses, addresses + count, addresses + 2 * count,
-                  workspace_->data(), cuda::stream_of(index_));
+    product_of(products).run(handle_, products[0], addresses, addresses + count,
+                             addresses + 2 * count, workspace_->data(), cuda::stream_of(index_));
   }
 
  private:

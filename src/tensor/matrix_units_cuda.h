@@ -85,7 +85,11 @@ __device__ inline void finish_loads() {
 // The numbers that a thread has of a warp's 16 rows and of some columns: c[n][e] is that of the row
 // row_of(e) and of the column column_of(n, e).
 template <int kColumns>
-using Fragment = float[kColumns / 8][4];
+struct Fragment {
+  __device__ float (&operator[](int n))[4] { return numbers[n]; }
+  __device__ const float (&operator[](int n) const)[4] { return numbers[n]; }
+  float numbers[kColumns / 8][4];
+};
 __device__ inline int row_of(int e) { return lane() / 4 + e / 2 * 8; }
 __device__ inline int column_of(int n, int e) { return n * 8 + lane() % 4 * 2 + e % 2; }
 

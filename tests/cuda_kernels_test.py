@@ -58,7 +58,7 @@ KERNELS = {
     + [r"flash::forward_kernel<", r"flash::backward_kernel<", r"flash::short_backward_kernel<"],
     "maxout": [r"map_kernel<.*dragoman::maxout\(", r"map_kernel<.*MaxoutBackward<"],
     "add_rows": [r"rows_kernel<.*AddRowOfTable>", r"rows_kernel<.*MaskRow>", r"scatter_few_kernel<.*ScaledGradient>"],
-    "cross_entropy": [PRODUCT, BIAS, r"rows_kernel<.*RowLoss<float>", r"row_loss_kernel<", r"rows_kernel<.*ScaleRow<float>"],
+    "cross_entropy": [PRODUCT, BIAS, r"rows_kernel<.*RowLoss<float, float>", r"row_loss_kernel<.*RowLoss<float, float>", r"row_loss_kernel<.*RowLoss<dragoman::Bf16, dragoman::Bf16>", r"rows_kernel<.*ScaleRow<float>"],
     "gru_cell": [r"rows_kernel<.*GruForward<float, ", r"rows_kernel<.*GruBackward<float, float>"],
     "lstm_cell": [r"rows_kernel<.*LstmForward<float, ", r"rows_kernel<.*LstmBackward<float, float>"],
     "additive_attention": [r"tasks_kernel<.*AdditiveForward<float, float>", r"tasks_kernel<.*AdditiveBackward<float>",

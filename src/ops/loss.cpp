@@ -1,9 +1,12 @@
 // The loss over the vocabulary. Its logits are the widest matrix of a step: 2000 tokens x 8000
 // pieces are 64 MB, which took longer to write and to read again than to compute. Hence the output
 // layer is part of the operation: it is computed for a few tokens at a time, whose logits stay in
-// the cache and become their gradient there. What is kept is that gradient, as products read it.
+// the cache and become their gradient there. What is kept is that gradient, as products read it. A
+// GPU's cache is too small for that: its logits are of the products' type, and the gradient takes
+// their place.
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "core/math.h"
 #include "ops/checks.h"
@@ -23,9 +26,10 @@ constexpr int64_t kFewTokens = 64;
 constexpr int64_t kManyTokens = 2048;
 
 // The loss of a row of logits, and their gradient if `gradient` is not null. The logits are lost.
-template <class T>
+template <class L, class T>
 struct RowLoss {
-  real* logits;
+  using Logit = L;
+  L* logits;
   const int32_t* targets;
   real *losses, *log_probabilities;
   T* gradient;  // may be in the logits' place
@@ -33,7 +37,7 @@ struct RowLoss {
   real uniform, smoothing;
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    real* v = logits + row * classes;
+    L* v = logits + row * classes;
     T* to = gradient ? gradient + row * classes : nullptr;
     const int64_t target = targets[row];
     if (target < 0) {
@@ -41,11 +45,16 @@ struct RowLoss {
       if (to) lane.each(classes, [=](int64_t c) { to[c] = real{0}; });
       return;
     }
+    // Exponentials are made once and kept in the logits' place, unless that would round them.
+    constexpr bool kKept = std::is_same_v<L, real>;
     const real at_target = v[target];  // before the exponentials, which a lane may begin early
-    const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
-    const real total = lane.sum(classes, [=](int64_t c) { return v[c]; });
-    const real exponentials =
-        lane.sum(classes, [=](int64_t c) { return v[c] = exp_of(v[c] - most); });
+    const real most = lane.max(classes, [=](int64_t c) { return static_cast<real>(v[c]); });
+    const real total = lane.sum(classes, [=](int64_t c) { return static_cast<real>(v[c]); });
+    const real exponentials = lane.sum(classes, [=](int64_t c) {
+      const real made = exp_of(static_cast<real>(v[c]) - most);
+      if constexpr (kKept) v[c] = made;
+      return made;
+    });
     const real log_total = most + std::log(exponentials);
     lane.once([=, *this] {
       log_probabilities[row] = at_target - log_total;
@@ -54,8 +63,12 @@ struct RowLoss {
     });
     if (!to) return;
     const real share = 1 / exponentials, spread = uniform;
-    const real hit = v[target] * share - spread - (1 - smoothing);
-    lane.each(classes, [=](int64_t c) { to[c] = v[c] * share - spread; });
+    const auto gradient_of = [=](int64_t c) {
+      const real value = v[c];
+      return (kKept ? value : exp_of(value - most)) * share - spread;
+    };
+    const real hit = gradient_of(target) - (1 - smoothing);
+    lane.each(classes, [=](int64_t c) { to[c] = gradient_of(c); });
     lane.once([=] { to[target] = hit; });
   }
 };
@@ -104,31 +117,37 @@ CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight
       tape.recording() && (x.needs_gradient() || weight.needs_gradient() || bias.needs_gradient());
   const Tensor gradient =
       differentiable ? Tensor::empty({n, classes}, tape.products(), device) : Tensor();
-  const bool in_place = differentiable && gradient.dtype() == DType::kReal;
-  const Tensor scratch = in_place ? Tensor() : Tensor::empty({most, classes}, DType::kReal, device);
+  const DType type = device.on_gpu() ? tape.products() : DType::kReal;
+  const bool in_place = differentiable && gradient.dtype() == type;
+  const Tensor scratch = in_place ? Tensor() : Tensor::empty({most, classes}, type, device);
+  const Tensor added = bias_as(bias, type);
   const Tensor losses = Tensor::empty({n}, DType::kReal, device), chosen = empty_like(losses);
   const real uniform = smoothing / static_cast<real>(classes);
   for (int64_t begin = 0; begin < n; begin += most) {
     const int64_t end = std::min(n, begin + most);
     const Tensor logits =
         in_place ? gradient.slice_rows(begin, end) : scratch.slice_rows(0, end - begin);
-    product(tape.tf32(), left.slice_rows(begin, end), false, right, true, logits,
-            {.bias = bias.value()}, packed_right);
-    const auto run = [&]<class T>(T* to) {
-      const RowLoss<T> loss{logits.data(),
-                            targets.data<int32_t>() + begin,
-                            losses.data() + begin,
-                            chosen.data() + begin,
-                            to,
-                            classes,
-                            uniform,
-                            smoothing};
+    product(tape.tf32(), left.slice_rows(begin, end), false, right, true, logits, {.bias = added},
+            packed_right);
+    visit(logits, [&]<class L>(L* from) {
+      const auto run = [&]<class T>(T* to) {
+        const RowLoss<L, T> loss{from,
+                                 targets.data<int32_t>() + begin,
+                                 losses.data() + begin,
+                                 chosen.data() + begin,
+                                 to,
+                                 classes,
+                                 uniform,
+                                 smoothing};
 #if defined(__CUDACC__)
-      if (device.on_gpu() && loss_detail::gpu::row_losses(device, end - begin, loss)) return;
+        if (device.on_gpu() && loss_detail::gpu::row_losses(device, end - begin, loss)) return;
 #endif
-      launch::rows(device, end - begin, classes, loss);
-    };
-    differentiable ? visit(gradient.slice_rows(begin, end), run) : run(static_cast<real*>(nullptr));
+        launch::rows(device, end - begin, classes, loss);
+      };
+      if (!differentiable) return run(static_cast<L*>(nullptr));
+      if (in_place) return run(from);
+      run(gradient.slice_rows(begin, end).template data<Bf16>());
+    });
   }
   Variable loss =
       tape.record("cross_entropy", sum_of(losses), {x, weight, bias},

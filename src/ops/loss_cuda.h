@@ -35,48 +35,49 @@ __device__ float combine(float value, F f) {
   return value;
 }
 
-// As F, which is RowLoss of loss.cpp, for rows of up to kThreads * kHeld classes.
+// Blocks that are to have registers at once, so that one reads while another computes, by the bytes
+// that each thread holds.
+constexpr int blocks_with(size_t bytes) { return bytes <= 64 ? 3 : (bytes <= 128 ? 2 : 1); }
+
+// As F, which is RowLoss of loss.cpp, for rows of up to kThreads * kHeld classes. What a thread
+// holds is as it lies in memory, and its exponentials are made twice: all for more blocks at once.
 template <int kHeld, class F>
-__global__ void __launch_bounds__(kThreads) row_loss_kernel(const __grid_constant__ F f) {
-  using T = std::remove_pointer_t<decltype(f.gradient)>;
+__global__ void __launch_bounds__(kThreads, blocks_with(kHeld * sizeof(typename F::Logit)))
+    row_loss_kernel(const __grid_constant__ F f) {
   const int64_t row = blockIdx.x;
   const int classes = static_cast<int>(f.classes), target = f.targets[row];
-  const float* const from = f.logits + row * classes;
-  T* const to = f.gradient ? f.gradient + row * classes : nullptr;
+  const auto* const from = f.logits + row * classes;
+  auto* const to = f.gradient ? f.gradient + row * classes : nullptr;
+  vectors::Four<typename F::Logit> held[kHeld / kTogether];
   const auto each_part = [&](auto use) {
 #pragma unroll
     for (int part = 0; part < kHeld / kTogether; ++part) {
       const int c = (part * kThreads + static_cast<int>(threadIdx.x)) * kTogether;
-      if (c < classes) use(part * kTogether, c);
+      if (c < classes) use(held[part], c);
     }
   };
   if (target < 0) {
     if (threadIdx.x == 0) f.losses[row] = f.log_probabilities[row] = 0;
-    if (to) each_part([&](int, int c) { vectors::write(to + c, {0, 0, 0, 0}); });
+    if (to) each_part([&](auto&, int c) { vectors::write(to + c, {0, 0, 0, 0}); });
     return;
   }
-  float v[kHeld];
-  float most = -3.4028234663852886e38f, total = 0;
-  each_part([&](int at, int c) {
-    float four[kTogether];
-    vectors::read(four, from + c);
-    for (int i = 0; i < kTogether; ++i) v[at + i] = four[i];
-  });
-  each_part([&](int at, int) {
+  each_part([&](auto& four, int c) { vectors::load(four, from + c); });
+  const float at_target = from[target];
+  float most = -3.4028234663852886e38f, total = 0, sum = 0;
+  each_part([&](const auto& four, int) {
+    float x[kTogether];
+    vectors::unpack(x, four);
     for (int i = 0; i < kTogether; ++i) {
-      most = v[at + i] > most ? v[at + i] : most;
-      total += v[at + i];
+      most = x[i] > most ? x[i] : most;
+      total += x[i];
     }
   });
-  const float at_target = from[target];
   most = combine(most, Larger{});
   total = combine(total, Sum{});
-  float sum = 0;
-  each_part([&](int at, int) {
-    for (int i = 0; i < kTogether; ++i) {
-      v[at + i] = exp_of(v[at + i] - most);
-      sum += v[at + i];
-    }
+  each_part([&](const auto& four, int) {
+    float x[kTogether];
+    vectors::unpack(x, four);
+    for (int i = 0; i < kTogether; ++i) sum += exp_of(x[i] - most);
   });
   sum = combine(sum, Sum{});
   const float log_total = most + std::log(sum), chosen = at_target - log_total;
@@ -87,12 +88,13 @@ __global__ void __launch_bounds__(kThreads) row_loss_kernel(const __grid_constan
   }
   if (!to) return;
   const float share = 1 / sum, spread = f.uniform, hit = 1 - f.smoothing;
-  each_part([&](int at, int c) {
-    float four[kTogether];
+  each_part([&](const auto& four, int c) {
+    float x[kTogether];
+    vectors::unpack(x, four);
     for (int i = 0; i < kTogether; ++i) {
-      four[i] = v[at + i] * share - spread - (c + i == target ? hit : 0);
+      x[i] = exp_of(x[i] - most) * share - spread - (c + i == target ? hit : 0);
     }
-    vectors::write(to + c, four);
+    vectors::write(to + c, x);
   });
 }
 
@@ -111,6 +113,9 @@ bool row_losses(Device device, int64_t rows, const F& f) {
   if (f.classes <= 8 * kThreads) return launch(std::integral_constant<int, 8>{});
   if (f.classes <= 16 * kThreads) return launch(std::integral_constant<int, 16>{});
   if (f.classes <= 64 * kThreads) return launch(std::integral_constant<int, 64>{});
+  if constexpr (std::is_same_v<typename F::Logit, Bf16>) {
+    if (f.classes <= 128 * kThreads) return launch(std::integral_constant<int, 128>{});
+  }
   return false;
 }
 

@@ -149,7 +149,7 @@ struct CrossEntropy {
 /// targets int32 [n], with the target distribution (1 - smoothing) one-hot + smoothing uniform over
 /// all classes (Szegedy et al. 2016): x [n, d], weight [classes, d], bias [classes]. A row whose
 /// target is -1 is masked: its loss, gradient and log-probability are zero. Neither logits nor
-/// probabilities are ever stored.
+/// probabilities are kept. On a GPU the logits are of the products' type; the softmax is not.
 CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight,
                            const Variable& bias, const Tensor& targets, real smoothing);
 

@@ -22,8 +22,14 @@ __device__ inline void unpack(float (&to)[4], const uint2& four) {
   to[2] = __uint_as_float(four.y << 16), to[3] = __uint_as_float(four.y & 0xFFFF0000u);
 }
 template <class T>
+__device__ void load(Four<T>& to, const T* from) {
+  to = *reinterpret_cast<const Four<T>*>(from);
+}
+template <class T>
 __device__ void read(float (&to)[4], const T* from) {
-  unpack(to, *reinterpret_cast<const Four<T>*>(from));
+  Four<T> four;
+  load<T>(four, from);
+  unpack(to, four);
 }
 __device__ inline void write(float* to, const float (&from)[4]) {
   *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);

@@ -175,21 +175,41 @@ TEST_F(CheckpointTest, TwoProcessesDoNotTrainInOneDirectory) {
   EXPECT_THAT(complaint([&] { run_training(config()); }), HasSubstr("another process is training"));
 }
 
-TEST_F(CheckpointTest, LogsForgetWhatComesAfterTheStepThatIsContinuedFrom) {
+TEST_F(CheckpointTest, LogsForgetWhatComesAfterTheStateThatIsContinuedFrom) {
   RunDirectory run_directory(directory_ / "run");
-  run_directory.open_logs(0);
+  run_directory.open_logs({});
+  TrainingState state;
   for (const int64_t step : {5, 10, 15}) {
-    TrainingState state;
     state.latest.step = step;
     run_directory.log({{"type", "train"}, {"step", step}});
+    run_directory.log({{"type", "validation"}, {"step", step}});
     run_directory.log_validation(state, false);
   }
+  run_directory.log({{"type", "end"}, {"step", 15}});
   std::ofstream(run("log.jsonl"), std::ios::app) << R"({"type":"train","step":)";
-  run_directory.open_logs(10);
-  EXPECT_THAT(lines_of(run("log.jsonl")),
-              ElementsAre(R"({"type":"train","step":5})", R"({"type":"train","step":10})"));
-  EXPECT_THAT(lines_of(run("validation.tsv")),
-              ElementsAre(StartsWith("step\t"), StartsWith("5\t"), StartsWith("10\t")));
+  const auto expect_left = [&](int64_t step, int64_t validated, std::vector<std::string> entries,
+                               std::vector<std::string> rows) {
+    state.step = step;
+    state.latest.step = validated;
+    run_directory.open_logs(state);
+    std::vector<std::string> left;
+    for (const std::string& line : lines_of(run("log.jsonl"))) {
+      const auto entry = nlohmann::json::parse(line);
+      left.push_back(entry["type"].get<std::string>() + " " + entry["step"].dump());
+    }
+    EXPECT_EQ(left, entries);
+    left.clear();
+    for (const std::string& line : lines_of(run("validation.tsv")))
+      left.push_back(line.substr(0, line.find('\t')));
+    EXPECT_EQ(left, rows);
+  };
+  expect_left(15, 15,
+              {"train 5", "validation 5", "train 10", "validation 10", "train 15", "validation 15",
+               "end 15"},
+              {"step", "5", "10", "15"});
+  expect_left(15, 10, {"train 5", "validation 5", "train 10", "validation 10", "train 15"},
+              {"step", "5", "10"});
+  expect_left(10, 5, {"train 5", "validation 5", "train 10"}, {"step", "5"});
 }
 
 // TensorBoard -------------------------------------------------------------------------------------

@@ -524,6 +524,52 @@ TEST_F(TrainerTest, AValidationIsSavedAtOnce) {
   EXPECT_EQ(CheckpointReader(run("last.h5")).state()->latest.step, 2);
 }
 
+// What the log tells of a step it tells before the step is saved, or nobody would where a process
+// is killed between the two. Told again, it is there once.
+TEST_F(TrainerTest, WhatIsNotSavedIsToldAgain) {
+  const Config config = this->config({"training.save_every=1000", "data.test=[]"});
+  const TrainingData data = this->data(config);
+  const std::filesystem::path last = run("last.h5"), aside = run("aside");
+  const auto told = [&](const std::string& type, int64_t step) {
+    int64_t lines = 0;
+    for (const std::string& line : lines_of(run("log.jsonl"))) {
+      const auto entry = nlohmann::json::parse(line);
+      lines += entry["type"] == type && entry["step"] == step;
+    }
+    return lines;
+  };
+  // Trains on; at a step, `stops` says whether to stop. `unsaved` is a step that cannot be saved.
+  const auto session = [&](int64_t stops, int64_t unsaved) {
+    RunDirectory directory(directory_ / "run");
+    Trainer trainer(config, data, directory);
+    if (std::filesystem::exists(last)) trainer.resume(CheckpointReader(last));
+    const auto stop = [&] {
+      if (trainer.state().step == unsaved && !std::filesystem::exists(aside)) {
+        std::filesystem::rename(last, aside);
+        std::filesystem::create_directories(last / "in the way");
+      }
+      return trainer.state().step == stops;
+    };
+    const std::string problem = complaint([&] { trainer.train(stop); });
+    if (!std::filesystem::exists(aside)) return problem;
+    std::filesystem::remove_all(last);
+    std::filesystem::rename(aside, last);
+    return problem;
+  };
+  EXPECT_EQ(session(4, -1), "") << "stopped before the validation that is due at this step";
+  EXPECT_EQ(told("validation", 4), 0);
+  EXPECT_THAT(session(-1, 4), HasSubstr("last.h5"));
+  EXPECT_EQ(told("validation", 4), 1);
+  EXPECT_THAT(session(-1, 12), HasSubstr("last.h5"));
+  EXPECT_EQ(told("validation", 4), 1);
+  EXPECT_EQ(told("end", 12), 1);
+  EXPECT_EQ(session(-1, -1), "");
+  EXPECT_EQ(told("validation", 12), 1);
+  EXPECT_EQ(told("end", 12), 1);
+  EXPECT_THAT(lines_of(run("validation.tsv")), ElementsAre(StartsWith("step\t"), StartsWith("4\t"),
+                                                           StartsWith("8\t"), StartsWith("12\t")));
+}
+
 TEST_F(TrainerTest, RefusesTheDirectoryOfAnotherConfiguration) {
   run_training(config({"training.max_steps=1"}));
   const std::string last = contents(run("last.h5"));

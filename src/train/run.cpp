@@ -20,8 +20,6 @@
 namespace dragoman {
 namespace {
 
-int64_t mebibytes(int64_t bytes) { return bytes >> 20; }
-
 std::optional<CheckpointReader> find_begun(const Config& config, const RunDirectory& directory) {
   if (!std::filesystem::exists(directory.last())) return std::nullopt;
   CheckpointReader last(directory.last());
@@ -69,24 +67,6 @@ void describe_device(const Config& config, Device device) {
   log::info("device: {}{}", describe(device), in_vain ? "; " + why_no_gpu() : "");
 }
 
-void report_end(const std::string& reason, const TrainingState& state, Device device,
-                RunDirectory& directory) {
-  const int64_t process = peak_memory_of_process();
-  const auto tensors = static_cast<int64_t>(Allocator::of(device).statistics().peak);
-  log::info("training ended at step {} after {} ({})", state.step, format_duration(state.seconds),
-            reason);
-  log::info("peak memory: {} MiB, {} {} MiB", mebibytes(process),
-            device.on_gpu() ? "and of tensors on " + to_string(device) : "of which tensors",
-            mebibytes(tensors));
-  directory.log({{"type", "end"},
-                 {"step", state.step},
-                 {"minutes", state.seconds / 60},
-                 {"reason", reason},
-                 {"device", to_string(device)},
-                 {"peak_bytes", process},
-                 {"peak_tensor_bytes", tensors}});
-}
-
 void report_best(const TrainingState& state, const RunDirectory& directory) {
   log::info("best: {} of step {}: loss {:.4f}, perplexity {:.2f}, BLEU {:.2f}",
             directory.best().string(), state.best.step, state.best.loss, state.best.perplexity,
@@ -111,13 +91,11 @@ bool train_to_limit(const Config& config, const TrainingData& data,
   begun.reset();  // an open file would keep its space on the disk when it is replaced
   describe_model(config, data, trainer);
   std::filesystem::remove(directory.test_scores());  // they will be another model's
-  const auto reason = trainer.train(StopSignals::requested);
-  if (!reason) {
+  if (!trainer.train(StopSignals::requested)) {
     log::info("stopped by a signal; {} is of step {}: the same command continues there",
               directory.last().string(), trainer.state().step);
     return false;
   }
-  report_end(*reason, trainer.state(), device, directory);
   report_best(trainer.state(), directory);
   return true;
 }

@@ -34,27 +34,30 @@ std::optional<int64_t> number(std::string_view text) {
   return value;
 }
 
-std::optional<int64_t> step_of_json(const std::string& line) {
+// Whether a state knows what a line of log.jsonl tells: of training up to its step, of validations
+// and of an end, which comes with one, up to its last validation.
+bool covers_json(const TrainingState& state, const std::string& line) {
   const auto entry = nlohmann::json::parse(line, nullptr, false);
-  if (!entry.is_object() || !entry.contains("step")) return std::nullopt;
-  return entry["step"].get<int64_t>();
+  if (!entry.is_object() || !entry.contains("step")) return false;
+  const bool training = entry.value("type", "") == "train";
+  return entry["step"] <= (training ? state.step : state.latest.step);
 }
 
-std::optional<int64_t> step_of_row(const std::string& line) {
-  return number(std::string_view(line).substr(0, line.find('\t')));
+bool covers_row(const TrainingState& state, const std::string& line) {
+  const auto step = number(std::string_view(line).substr(0, line.find('\t')));
+  return step && *step <= state.latest.step;
 }
 
-// Opens a file of lines to append to, after `header` and the lines up to `step`. A line that a
-// killed process left half written has no step.
-template <class StepOf>
-std::ofstream reopen(const fs::path& path, const std::string& header, int64_t step,
-                     StepOf step_of) {
+// Opens a file of lines to append to, after `header` and the lines that are covered. One that a
+// killed process left half written is not.
+template <class Covers>
+std::ofstream reopen(const fs::path& path, const std::string& header, const TrainingState& state,
+                     Covers covers) {
   std::string kept = header;
   if (fs::exists(path)) {
     std::ifstream old(path);
     for (std::string line; std::getline(old, line);) {
-      const std::optional<int64_t> its_step = step_of(line);
-      if (its_step && *its_step <= step && !old.eof()) kept += line + '\n';
+      if (covers(state, line) && !old.eof()) kept += line + '\n';
     }
   }
   write_atomically(path, kept);
@@ -83,10 +86,10 @@ RunDirectory::RunDirectory(const fs::path& path) : path_(path) {
 
 RunDirectory::~RunDirectory() { ::close(lock_); }
 
-void RunDirectory::open_logs(int64_t step, bool tensorboard) {
-  log_ = reopen(path_ / "log.jsonl", "", step, step_of_json);
-  validations_ = reopen(path_ / "validation.tsv", kColumns, step, step_of_row);
-  if (tensorboard) tensorboard_.emplace(path_, step);
+void RunDirectory::open_logs(const TrainingState& state, bool tensorboard) {
+  log_ = reopen(path_ / "log.jsonl", "", state, covers_json);
+  validations_ = reopen(path_ / "validation.tsv", kColumns, state, covers_row);
+  if (tensorboard) tensorboard_.emplace(path_, state.step);
 }
 
 void RunDirectory::log(const nlohmann::ordered_json& entry) {

@@ -47,10 +47,10 @@ class RunDirectory {
   std::filesystem::path trace() const { return path_ / "trace.json"; }
   std::filesystem::path test_scores() const { return path_ / "test.json"; }
 
-  /// Opens log.jsonl and validation.tsv, and an event file if `tensorboard`, for a run at `step`:
+  /// Opens log.jsonl and validation.tsv, and an event file if `tensorboard`, for a run at `state`:
   /// what they tell of later steps, which a killed process made and which will be made again, is
-  /// taken out.
-  void open_logs(int64_t step, bool tensorboard = false);
+  /// taken out, and so is the validation of this step where the state knows nothing of it.
+  void open_logs(const TrainingState& state, bool tensorboard = false);
   /// Adds a line to log.jsonl and, unless it is of the type "end", its numbers to the event file.
   /// `entry` has a "step" and a "type".
   void log(const nlohmann::ordered_json& entry);

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "tensor/allocator.h"
 #include "train/limits.h"
 
 namespace dragoman {
@@ -16,6 +17,8 @@ namespace {
 // Steps of a session before those that are profiled, which warm it up, and the profiled ones.
 constexpr int64_t kStepsBeforeProfile = 10;
 constexpr int64_t kProfiledSteps = 10;
+
+int64_t mebibytes(int64_t bytes) { return bytes >> 20; }
 
 }  // namespace
 
@@ -62,7 +65,7 @@ void Trainer::resume(const CheckpointReader& checkpoint) {
 
 std::optional<std::string> Trainer::train(const StopRequested& stop) {
   const TrainingConfig& training = config_.training;
-  directory_.open_logs(state_.step, training.tensorboard);
+  directory_.open_logs(state_, training.tensorboard);
   lap_begin_ = Clock::now();
   first_step_ = state_.step;
   stream_.emplace(data_.dataset, data_.vocabularies,
@@ -78,13 +81,16 @@ std::optional<std::string> Trainer::train(const StopRequested& stop) {
     if (due && state_.latest.step != state_.step && !stop()) validate(stop);
     const std::string reason = reason_to_stop(training, state_);
     const bool leaves = stop() || !reason.empty();
-    const bool validated = state_.latest.step == state_.step;
-    if (unsaved_ && (leaves || validated || state_.step % training.save_every == 0)) save();
+    const bool validated = state_.latest.step == state_.step, ended = validated && !reason.empty();
     if (leaves) {
       finish_profile();
       progress_.finish();
-      return validated && !reason.empty() ? std::optional(reason) : std::nullopt;
     }
+    // Before it is saved: a run that has ended is not continued, so that nobody would make up for
+    // it.
+    if (ended) report_end(reason);
+    if (unsaved_ && (leaves || validated || state_.step % training.save_every == 0)) save();
+    if (leaves) return ended ? std::optional(reason) : std::nullopt;
     const int64_t done = state_.step - first_step_;
     if (training.profile && done == kStepsBeforeProfile)
       profile_.emplace([this] { synchronize(model_.device()); });
@@ -208,6 +214,24 @@ void Trainer::log_steps() {
   entry.update(state_.window.json(rate));
   directory_.log(entry);
   state_.window = {};
+}
+
+void Trainer::report_end(const std::string& reason) {
+  const Device device = model_.device();
+  const int64_t process = peak_memory_of_process();
+  const auto tensors = static_cast<int64_t>(Allocator::of(device).statistics().peak);
+  log::info("training ended at step {} after {} ({})", state_.step, format_duration(state_.seconds),
+            reason);
+  log::info("peak memory: {} MiB, {} {} MiB", mebibytes(process),
+            device.on_gpu() ? "and of tensors on " + to_string(device) : "of which tensors",
+            mebibytes(tensors));
+  directory_.log({{"type", "end"},
+                  {"step", state_.step},
+                  {"minutes", state_.seconds / 60},
+                  {"reason", reason},
+                  {"device", to_string(device)},
+                  {"peak_bytes", process},
+                  {"peak_tensor_bytes", tensors}});
 }
 
 void Trainer::finish_profile() {

@@ -58,6 +58,7 @@ class Trainer {
   void save();
   void save_to(const std::filesystem::path& path) const;
   void log_steps();
+  void report_end(const std::string& reason);
   void finish_profile();
   void report_progress();
   void show_samples(const std::vector<std::string>& hypotheses);

@@ -26,9 +26,9 @@ class LinearSteps {
   const Variable& parameters() const { return parameters_; }
   DType type() const { return weight_.dtype(); }
 
-  Tensor result(const Tensor& x, DType as) const {
+  Tensor result(const Tensor& x, DType as, bool relu = false) const {
     Tensor y = Tensor::empty({x.rows(), weight_.rows()}, as, x.device());
-    product(tf32_, x, false, weight_, true, y, {.bias = bias_as(bias_, as)}, packed_);
+    product(tf32_, x, false, weight_, true, y, {.bias = bias_as(bias_, as), .relu = relu}, packed_);
     return y;
   }
 
@@ -86,6 +86,12 @@ class LinearSteps {
   Tensor gradients_;  // of all calls' results
 };
 
+std::shared_ptr<LinearSteps> steps_of(Tape& tape, const Variable& weight, const Variable& bias) {
+  return tape.shared<LinearSteps>({weight.data(), bias.defined() ? bias.data() : nullptr}, [&] {
+    return std::make_shared<LinearSteps>(tape, weight, bias);
+  });
+}
+
 }  // namespace
 
 Variable matmul(Tape& tape, const Variable& a, const Variable& b, bool transpose_a,
@@ -128,16 +134,16 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
 Variable feed_forward(Tape& tape, const Variable& x, const Variable& in_weight,
                       const Variable& in_bias, const Variable& out_weight, const Variable& out_bias,
                       DType type) {
-  const DType products = tape.products();
-  if (!tape.recording()) {
-    const Variable hidden =
-        relu(tape, step_linear(tape, x, in_weight, in_bias, products), {.type = products});
-    return step_linear(tape, hidden, out_weight, out_bias, type);
-  }
   check_columns("feed_forward", "the first weight", in_weight, x.columns());
   check_columns("feed_forward", "the first bias", in_bias, in_weight.rows());
   check_columns("feed_forward", "the second weight", out_weight, in_weight.rows());
   check_columns("feed_forward", "the second bias", out_bias, out_weight.rows());
+  const DType products = tape.products();
+  if (!tape.recording()) {  // at every word
+    const Tensor hidden =
+        steps_of(tape, in_weight, in_bias)->result(operand(tape, x), products, /*relu=*/true);
+    return step_linear(tape, Variable(hidden), out_weight, out_bias, type);
+  }
   const Device device = x.value().device();
   const bool tf32 = tape.tf32();
   const Tensor left = operand(tape, x), in = operand(tape, in_weight),
@@ -167,9 +173,7 @@ Variable step_linear(Tape& tape, const Variable& x, const Variable& weight, cons
                      DType type) {
   check_columns("step_linear", "the weight", weight, x.columns());
   if (bias.defined()) check_columns("step_linear", "the bias", bias, weight.rows());
-  const auto steps =
-      tape.shared<LinearSteps>({weight.data(), bias.defined() ? bias.data() : nullptr},
-                               [&] { return std::make_shared<LinearSteps>(tape, weight, bias); });
+  const auto steps = steps_of(tape, weight, bias);
   const Tensor left = operand(tape, x);
   const Tensor y = steps->result(left, type);
   if (!tape.recording()) return Variable(y);

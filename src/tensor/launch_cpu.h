@@ -1,11 +1,14 @@
 // The launchers of the CPU: this file alone has pragmas of OpenMP.
 //
-// Each thread has a copy of the functor (firstprivate): what it holds can then not change under the
-// compiler's eyes, and the loops become vector code. Work is divided so that each output is summed
-// by one thread in a fixed order, whatever the number of threads.
+// Each thread has a copy of the functor: what it holds can then not change under the compiler's
+// eyes, and the loops become vector code. Work is divided so that each output is summed by one
+// thread in a fixed order, whatever the number of threads.
 #pragma once
 
+#include <omp.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -27,49 +30,85 @@ inline constexpr int64_t kWorthThreads = 16384;
 /// since the last few elements of a loop, which do not fill a vector, may be rounded otherwise.
 inline constexpr int64_t kMapBlock = 1024;
 
+namespace detail {
+
+// What one thread alone is to do. It needs no region of OpenMP, which takes half a microsecond even
+// then: as long as many an operation of one sentence's next word.
+inline bool is_for_one(int64_t work) { return work < kWorthThreads || thread_count() == 1; }
+
+template <class F>
+[[gnu::noinline]] void each(const F& f, int64_t begin, int64_t end) {
+  const F own = f;
+  for (int64_t i = begin; i < end; ++i) own(i);
+}
+
+// f(0), ..., f(count - 1), which are about equally long.
+template <class F>
+void divide(int64_t count, int64_t work, const F& f) {
+  if (is_for_one(work)) return each(f, 0, count);
+#pragma omp parallel
+  {
+    const int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
+    each(f, count * thread / threads, count * (thread + 1) / threads);
+  }
+}
+
+// Memory of the thread that asks, aligned to a cache line. It is kept from call to call.
+inline real* scratch_of_thread(int64_t size) {
+  constexpr std::align_val_t kLine{64};
+  struct Free {
+    void operator()(real* data) const { ::operator delete[](data, kLine); }
+  };
+  thread_local std::unique_ptr<real[], Free> memory;
+  thread_local int64_t capacity = 0;
+  if (capacity < size) {
+    memory.reset(new (kLine) real[static_cast<size_t>(size)]);
+    capacity = size;
+  }
+  return memory.get();
+}
+
+// `chunk` tasks after the other, until `next` has come to `count`.
+template <class F>
+[[gnu::noinline]] void tasks_from(std::atomic<int64_t>& next, int64_t chunk, int64_t count,
+                                  real* scratch, const F& f) {
+  const F own = f;
+  for (int64_t begin = next.fetch_add(chunk); begin < count; begin = next.fetch_add(chunk)) {
+    const int64_t end = std::min(begin + chunk, count);
+    for (int64_t task = begin; task < end; ++task) own(Lane{}, task, scratch);
+  }
+}
+
+}  // namespace detail
+
 template <class F>
 void map(int64_t n, F f) {
-  const int64_t blocks = (n + kMapBlock - 1) / kMapBlock;
-#pragma omp parallel for schedule(static) firstprivate(f) if (n >= kWorthThreads)
-  for (int64_t block = 0; block < blocks; ++block) {
+  detail::divide((n + kMapBlock - 1) / kMapBlock, n, [=](int64_t block) {
     const int64_t end = std::min(n, (block + 1) * kMapBlock);
 #pragma omp simd
     for (int64_t i = block * kMapBlock; i < end; ++i) f(i);
-  }
+  });
 }
 
 template <class F>
 void rows(int64_t rows, int64_t columns, F f) {
-#pragma omp parallel for schedule(static) firstprivate(f) if (rows * columns >= kWorthThreads)
-  for (int64_t row = 0; row < rows; ++row) f(Lane{}, row);
+  detail::divide(rows, rows * columns, [=](int64_t row) { f(Lane{}, row); });
 }
 
 template <class F>
 void tasks(int64_t count, int64_t scratch, int64_t work, F f) {
-  const int64_t chunk = std::clamp<int64_t>(count / (4 * thread_count()), 1, 4);
-#pragma omp parallel firstprivate(f) if (work >= kWorthThreads)
-  {
-    // Aligned to a cache line, and thread-local: kept from call to call.
-    constexpr std::align_val_t kLine{64};
-    struct Free {
-      void operator()(real* data) const { ::operator delete[](data, kLine); }
-    };
-    thread_local std::unique_ptr<real[], Free> memory;
-    thread_local int64_t capacity = 0;
-    if (capacity < scratch) {
-      memory.reset(new (kLine) real[static_cast<size_t>(scratch)]);
-      capacity = scratch;
-    }
-#pragma omp for schedule(dynamic, chunk) nowait  // the end of the region waits
-    for (int64_t task = 0; task < count; ++task) f(Lane{}, task, memory.get());
+  std::atomic<int64_t> next = 0;
+  if (detail::is_for_one(work)) {
+    return detail::tasks_from(next, count, count, detail::scratch_of_thread(scratch), f);
   }
+  const int64_t chunk = std::clamp<int64_t>(count / (4 * thread_count()), 1, 4);
+#pragma omp parallel
+  detail::tasks_from(next, chunk, count, detail::scratch_of_thread(scratch), f);
 }
 
 template <class F>
 void map_random(int64_t n, RandomKey key, F f) {
-  const int64_t blocks = (n + kRandomBlock - 1) / kRandomBlock;
-#pragma omp parallel for schedule(static) firstprivate(f) if (n >= kWorthThreads)
-  for (int64_t block = 0; block < blocks; ++block) {
+  detail::divide((n + kRandomBlock - 1) / kRandomBlock, n, [=](int64_t block) {
     uint32_t words[kRandomBlock];
     random_block(key, static_cast<uint64_t>(block), words);
     const int64_t begin = block * kRandomBlock;
@@ -80,7 +119,7 @@ void map_random(int64_t n, RandomKey key, F f) {
     } else {
       for (int64_t i = 0; i < count; ++i) f(begin + i, words[i]);
     }
-  }
+  });
 }
 
 /// Columns that one thread sums at a time: a cache line of floats times 4.
@@ -94,8 +133,7 @@ void sum_rows(int64_t rows, int64_t columns, ColumnSums<F>... sums) {
   const int64_t blocks = std::max<int64_t>(1, (rows + kRowBlock - 1) / kRowBlock);
   memory.resize(std::max(memory.size(), static_cast<size_t>(kResults * blocks * columns)));
   real* const partial = memory.data();
-#pragma omp parallel for schedule(static) if (rows * columns >= kWorthThreads)
-  for (int64_t block = 0; block < blocks; ++block) {
+  detail::divide(blocks, rows * columns, [=](int64_t block) {
     real* const begin = partial + block * kResults * columns;
     std::fill_n(begin, kResults * columns, real{0});
     const int64_t end = std::min(rows, (block + 1) * kRowBlock);
@@ -109,7 +147,7 @@ void sum_rows(int64_t rows, int64_t columns, ColumnSums<F>... sums) {
       };
       (add(sums.f), ...);
     }
-  }
+  });
   int64_t result = 0;
   const auto finish = [&](real* out, bool accumulate) {
     for (int64_t block = 0; block < blocks; ++block) {
@@ -126,8 +164,7 @@ void sum_rows(int64_t rows, int64_t columns, ColumnSums<F>... sums) {
 template <class F>
 void scatter_add_rows(int64_t rows, int64_t columns, const int32_t* index, int64_t, real* to, F f) {
   const int64_t strips = (columns + kColumnStrip - 1) / kColumnStrip;
-#pragma omp parallel for schedule(static) firstprivate(f) if (rows * columns >= kWorthThreads)
-  for (int64_t strip = 0; strip < strips; ++strip) {
+  detail::divide(strips, rows * columns, [=](int64_t strip) {
     const int64_t begin = strip * kColumnStrip;
     const int64_t width = std::min(kColumnStrip, columns - begin);
     for (int64_t row = 0; row < rows; ++row) {
@@ -136,7 +173,7 @@ void scatter_add_rows(int64_t rows, int64_t columns, const int32_t* index, int64
 #pragma omp simd
       for (int64_t c = 0; c < width; ++c) target[c] += f(row, begin + c);
     }
-  }
+  });
 }
 
 }  // namespace dragoman::launch::cpu

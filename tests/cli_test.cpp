@@ -160,6 +160,17 @@ TEST_F(CliTest, WrongUsageIsCode2) {
   EXPECT_EQ(option.code, 2);
   EXPECT_THAT(option.error, HasSubstr("unknown argument: --beem-size 3"));
   EXPECT_THAT(option.error, HasSubstr("dragoman translate --help"));
+  const auto meant = [&](const std::string& arguments) {
+    const std::string error = run(arguments).error;
+    const size_t begin = error.find("did you mean ");
+    return begin == std::string::npos ? "" : error.substr(begin, error.find('?') - begin + 1);
+  };
+  EXPECT_EQ(meant("trane model.yaml"), "did you mean train?");
+  EXPECT_EQ(meant("bench trian model.yaml"), "did you mean train?");
+  EXPECT_EQ(meant("train --outptu runs/x model.yaml"), "did you mean --output?");
+  EXPECT_EQ(meant("train --outptu"), "did you mean --output?");
+  EXPECT_EQ(meant("frobnicate"), "");
+  EXPECT_EQ(meant("train model.yaml --quux"), "");
   EXPECT_EQ(run("translate").code, 2);
   const Outcome number = run("train model.yaml --threads -1");
   EXPECT_EQ(number.code, 2);

@@ -21,6 +21,7 @@
 #include "cli/translate.h"
 #include "core/check.h"
 #include "core/log.h"
+#include "core/spelling.h"
 #include "tensor/threads.h"
 
 namespace dragoman {
@@ -38,16 +39,43 @@ constexpr const char* kFooter =
     "'dragoman VERB --help' tells more of each. The exit code is 0, 1 after a failure or 2 after "
     "wrong usage.";
 
+// The names of what a verb, or the program, may be given: verbs, or options.
+std::vector<std::string> names_of(const CLI::App* verb, bool options) {
+  std::vector<std::string> names;
+  if (options) {
+    for (const CLI::Option* option : verb->get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  } else {
+    for (const CLI::App* one : verb->get_subcommands([](const CLI::App*) { return true; }))
+      names.push_back(one->get_name());
+  }
+  return names;
+}
+
 // What the parser objects to, and where to look.
 std::string usage_error(const CLI::App* program, const CLI::Error& error) {
-  const auto verbs = program->get_subcommands();
-  std::string message = error.what();
-  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
-    message = fmt::format("unknown {}: {}", verbs.empty() ? "verb" : "argument",
-                          fmt::join(program->remaining(/*recurse=*/true), " "));
+  const CLI::App* verb = program;  // as far as it was understood
+  std::string path;
+  while (!verb->get_subcommands().empty()) {
+    verb = verb->get_subcommands().front();
+    path += verb->get_name() + " ";
   }
-  return fmt::format("error: {}\n'dragoman {}--help' shows what there is.\n", message,
-                     verbs.empty() ? "" : verbs.front()->get_name() + " ");
+  std::string message = error.what();
+  const std::vector<std::string> unknown = program->remaining(/*recurse=*/true);
+  const auto is = [&](CLI::ExitCodes code) {
+    return error.get_exit_code() == static_cast<int>(code);
+  };
+  // What is missing may be there, misspelt.
+  if (!unknown.empty() && (is(CLI::ExitCodes::ExtrasError) || is(CLI::ExitCodes::RequiredError))) {
+    const bool option = unknown.front().starts_with("-");
+    const bool names_verb = !option && !names_of(verb, false).empty();
+    message =
+        fmt::format("unknown {}: {}", names_verb ? "verb" : "argument", fmt::join(unknown, " "));
+    const std::string meant = similar_name(unknown.front(), names_of(verb, !names_verb));
+    if (!meant.empty()) message += fmt::format("; did you mean {}?", meant);
+  }
+  return fmt::format("error: {}\n'dragoman {}--help' shows what there is.\n", message, path);
 }
 
 void describe(CLI::App& app) {

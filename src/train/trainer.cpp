@@ -86,8 +86,7 @@ std::optional<std::string> Trainer::train(const StopRequested& stop) {
       finish_profile();
       progress_.finish();
     }
-    // Before it is saved: a run that has ended is not continued, so that nobody would make up for
-    // it.
+    // Before the end is saved: nobody goes on with the run then, to tell what was not told.
     if (ended) report_end(reason);
     if (unsaved_ && (leaves || validated || state_.step % training.save_every == 0)) save();
     if (leaves) return ended ? std::optional(reason) : std::nullopt;

@@ -2,6 +2,7 @@
 # Sets up, builds and runs every test.
 #
 #   scripts/test.sh [PRESET]      release (default), debug or asan
+#   scripts/test.sh avx2          tests products and operations as a processor without AVX-512 runs them
 #   scripts/test.sh browser       installs Chromium (300 MB) and tests the page of a study in it
 #   scripts/test.sh cuda          builds for GPUs, which needs the CUDA Toolkit, and tests that every
 #                                 operation has kernels and, where there is a GPU, what they compute
@@ -13,11 +14,15 @@
 source "$(dirname "$0")/common.sh"
 
 preset=${1:-release} setup=() targets=() tests=()
-[[ $# -le 1 && $preset =~ ^(release|debug|asan|browser|cuda|emulated)$ ]] || {
-  echo "usage: scripts/test.sh [release|debug|asan|browser|cuda|emulated]" >&2
+[[ $# -le 1 && $preset =~ ^(release|debug|asan|avx2|browser|cuda|emulated)$ ]] || {
+  echo "usage: scripts/test.sh [release|debug|asan|avx2|browser|cuda|emulated]" >&2
   exit 2
 }
 case $preset in
+  avx2)
+    targets=(products_test op_reference_test)
+    tests=(--tests-regex '^(products\.|op_reference\.[a-z]*$)')
+    ;;
   browser) preset=release setup=(--browser) tests=(--tests-regex '^browser$') ;;
   cuda)
     targets=(dragoman op_reference_test)

@@ -225,9 +225,19 @@ TEST(Gemm, GivesTheSameBitsTwice) {
 TEST(Gemm, GivesTheSameBitsOnAnyNumberOfThreads) {
   for (const DType type : {DType::kReal, DType::kBf16}) {
     if (type == DType::kBf16 && !has_bf16_products(Device{})) continue;
-    // Of few rows and a transposed a, one or two threads pack b on the way, others before.
-    for (const auto& [m, transposed] : {std::pair{300, false}, {300, true}, {200, true}}) {
-      const int64_t n = 300, k = 600;
+    // Of few rows and a transposed a, one or two threads pack b on the way, others before. Of very
+    // few a library divides the depth among its threads.
+    struct Case {
+      int64_t m, n, k;
+      bool transpose_a, transpose_b;
+    };
+    for (const auto& [m, n, k, transpose_a, transpose_b] : {Case{300, 300, 600, false, false},
+                                                            {300, 300, 600, true, true},
+                                                            {200, 300, 600, true, true},
+                                                            {1, 1024, 2000, false, false},
+                                                            {1, 300, 600, false, true},
+                                                            {6, 1024, 4000, true, false},
+                                                            {6, 64, 8204, false, false}}) {
       const Tensor a = convert(Tensor::from(random_numbers(m * k, 1), {m, k}), type);
       const Tensor b = convert(Tensor::from(random_numbers(n * k, 2), {n, k}), type);
       std::vector<std::vector<float>> results;
@@ -239,17 +249,17 @@ TEST(Gemm, GivesTheSameBitsOnAnyNumberOfThreads) {
                         .k = k,
                         .inputs = type,
                         .a = a.address(),
-                        .lda = transposed ? m : k,
-                        .transpose_a = transposed,
+                        .lda = transpose_a ? m : k,
+                        .transpose_a = transpose_a,
                         .b = b.address(),
-                        .ldb = transposed ? k : n,
-                        .transpose_b = transposed,
+                        .ldb = transpose_b ? k : n,
+                        .transpose_b = transpose_b,
                         .c = c.data(),
                         .ldc = n});
         results.push_back(c.to_host());
       }
       set_thread_count(0);
-      for (const auto& result : results) EXPECT_EQ(result, results[0]);
+      for (const auto& result : results) EXPECT_EQ(result, results[0]) << m << " rows";
     }
   }
 }

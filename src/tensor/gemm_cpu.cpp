@@ -1,16 +1,17 @@
-// Products on the CPU: by our own kernels where the processor has AVX-512, by oneDNN elsewhere and
-// where its own hardware (AMX) makes oneDNN faster. What differs between oneDNN 2.x and 3.x is here
-// and nowhere else: the way a primitive descriptor is made.
+// Products on the CPU: by our own kernels where there are any for the processor (gemm_packed.h), by
+// oneDNN elsewhere and where its hardware (AMX) makes oneDNN faster. What differs between
+// oneDNN 2.x and 3.x is here and nowhere else: the way a primitive descriptor is made.
 #include <algorithm>
 #include <dnnl.hpp>
 #include <list>
 #include <unordered_map>
 
 #include "core/check.h"
-#include "tensor/gemm_avx512.h"
 #include "tensor/gemm_backends.h"
+#include "tensor/gemm_packed.h"
 #include "tensor/launch_cpu.h"
 #include "tensor/threads.h"
+#include "tensor/tile.h"
 
 namespace dragoman {
 namespace {
@@ -132,8 +133,43 @@ void gemm_without_primitive(const Gemm& g) {
 constexpr int64_t kMostRowsTransposed = 2048;
 constexpr int64_t kDeepest = 4096;
 
-// Rows of a from which on packing b pays.
-constexpr int64_t kWorthPacking = 24;
+// Fewer rows than that are not for the library: it would divide the depth among its threads, and
+// the result would depend on how many there are.
+constexpr int64_t kFewRows = 32;
+
+// Each task makes some columns, of one part of the depth after the other.
+void gemm_of_few_rows(const Gemm& g) {
+  constexpr int64_t kStrip = 8 * tile::kLanes, kPart = 512;
+  const auto* a = static_cast<const real*>(g.a);
+  const auto* b = static_cast<const real*>(g.b);
+  const auto* bias = static_cast<const real*>(g.bias);
+  auto* c = static_cast<real*>(g.c);
+  launch::cpu::tasks(
+      (g.n + kStrip - 1) / kStrip, kStrip * (kFewRows + kPart), g.m * g.n * g.k / 16,
+      [=, &g](Lane, int64_t task, real* sums) {
+        real* const transposed = sums + kStrip * kFewRows;
+        const int64_t begin = task * kStrip, columns = std::min(kStrip, g.n - begin);
+        for (int64_t p = 0; p < g.k; p += kPart) {
+          const int64_t depth = std::min(kPart, g.k - p);
+          const auto left = g.transpose_a ? tile::Strided{a + p * g.lda, 1, g.lda}
+                                          : tile::Strided{a + p, g.lda, 1};
+          if (g.transpose_b) {
+            tile::transpose(columns, depth, b + begin * g.ldb + p, g.ldb, transposed, kStrip);
+            tile::product(g.m, columns, depth, left, transposed, kStrip, sums, kStrip, false);
+          } else {
+            tile::product(g.m, columns, depth, left, b + p * g.ldb + begin, g.ldb, sums, kStrip,
+                          false);
+          }
+          for (int64_t i = 0; i < g.m; ++i) {
+            real* const row = c + i * g.ldc + begin;
+            for (int64_t j = 0; j < columns; ++j) {
+              const real start = p > 0 || g.accumulate ? row[j] : 0;
+              row[j] = start + sums[i * kStrip + j] + (p == 0 && bias ? bias[begin + j] : 0);
+            }
+          }
+        }
+      });
+}
 
 const void* shifted(const void* data, int64_t elements, DType type) {
   return static_cast<const char*>(data) + elements * static_cast<int64_t>(size_of(type));
@@ -153,6 +189,7 @@ void gemm_by_library(const Gemm& g) {
     }
     return;
   }
+  if (g.m < kFewRows && g.inputs == DType::kReal) return gemm_of_few_rows(g);
   if (!g.transpose_a && g.inputs == DType::kReal && g.k > kDeepest) {
     Gemm part = g;
     for (int64_t p = 0; p < g.k; p += kDeepest) {
@@ -198,27 +235,26 @@ void relu(const Gemm& g) {
 }  // namespace
 
 void cpu::gemm(const Gemm& g) {
-  const bool worthwhile = g.packed.defined() || g.sums || g.gate || g.m >= kWorthPacking;
-  if (!worthwhile || !avx512::multiplies(g.inputs)) {
+  if (!packed::multiplies(g.inputs)) {
     gemm_by_library(g);
     if (g.relu) g.outputs == DType::kBf16 ? relu<Bf16>(g) : relu<real>(g);
     return;
   }
-  const bool packs = !g.packed.defined() && !avx512::packs_on_the_way(g);
+  const bool packs = !g.packed.defined() && !packed::packs_on_the_way(g);
   const Tensor packed = packs ? cpu::pack(g) : g.packed;
-  avx512::multiply(
+  packed::multiply(
       g, packed.defined() ? reinterpret_cast<const uint32_t*>(packed.data<int32_t>()) : nullptr);
 }
 
 Tensor cpu::pack(const Gemm& g) {
-  if (!avx512::multiplies(g.inputs)) return {};
-  Tensor packed = Tensor::empty({avx512::packed_words(g.k, g.n, g.inputs)}, DType::kInt32);
-  avx512::pack(g, reinterpret_cast<uint32_t*>(packed.data<int32_t>()));
+  if (!packed::multiplies(g.inputs)) return {};
+  Tensor packed = Tensor::empty({packed::packed_words(g.k, g.n, g.inputs)}, DType::kInt32);
+  packed::pack(g, reinterpret_cast<uint32_t*>(packed.data<int32_t>()));
   return packed;
 }
 
-bool cpu::sums_rows(DType inputs) { return avx512::multiplies(inputs); }
-bool cpu::gates(DType inputs) { return avx512::multiplies(inputs); }
+bool cpu::sums_rows(DType inputs) { return packed::multiplies(inputs); }
+bool cpu::gates(DType inputs) { return packed::multiplies(inputs); }
 
 bool cpu::has_bf16_products() {
   return dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core_bf16;

@@ -196,7 +196,8 @@ class Lane {
 #endif
   }
 
-  /// The sum and the maximum of x[0], ..., x[n - 1] where n is a positive multiple of tile::kLanes.
+  /// The sum and the maximum of x[0], ..., x[n - 1] where n is a positive multiple of
+  /// tile::kVector.
   DRAGOMAN_HOST_DEVICE real sum_row(int64_t n, const real* x) const {
 #if !defined(__CUDA_ARCH__)
     if (!together()) return tile::sum(n, x);
@@ -306,7 +307,7 @@ class Lane {
 #if !defined(__CUDA_ARCH__)
   // Two vectors of partial results, so that one need not wait for the other. (The reductions of
   // OpenMP end with one addition after the other.)
-  static constexpr int64_t kPartial = 2 * tile::kLanes;
+  static constexpr int64_t kPartial = 2 * tile::kVector;
   struct Partial {
     alignas(64) real values[kPartial];
   };

@@ -11,9 +11,8 @@
 
 namespace dragoman::tile {
 
-// Bytes of a vector register of the processor that is compiled for; in a build with CUDA all code
-// must agree.
-#if defined(__AVX512F__) || defined(DRAGOMAN_CUDA)
+// Bytes of a vector register of the processor that is compiled for.
+#if defined(__AVX512F__)
 #define DRAGOMAN_VECTOR_BYTES 64
 #elif defined(__AVX__)
 #define DRAGOMAN_VECTOR_BYTES 32
@@ -23,7 +22,15 @@ namespace dragoman::tile {
 
 /// A vector register's worth of numbers.
 using Vector = real __attribute__((vector_size(DRAGOMAN_VECTOR_BYTES)));
-inline constexpr int64_t kLanes = DRAGOMAN_VECTOR_BYTES / sizeof(real);
+inline constexpr int64_t kVector = DRAGOMAN_VECTOR_BYTES / sizeof(real);
+
+/// What the rows of small matrices are filled up to: a vector; in a build with CUDA, where all
+/// processors and the GPU lay them out alike, the longest that there is.
+#if defined(DRAGOMAN_CUDA)
+inline constexpr int64_t kLanes = 64 / sizeof(real);
+#else
+inline constexpr int64_t kLanes = kVector;
+#endif
 
 /// The multiple of kLanes that is n or next above it.
 constexpr int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
@@ -86,7 +93,7 @@ inline Vector load(const Bf16* from, int64_t count) {
   return x;
 }
 #if defined(DRAGOMAN_DOUBLE)
-inline Vector load(const Bf16* from) { return load(from, kLanes); }
+inline Vector load(const Bf16* from) { return load(from, kVector); }
 #else
 using Words = uint32_t __attribute__((vector_size(DRAGOMAN_VECTOR_BYTES)));
 inline Vector load(const Bf16* from) {
@@ -125,22 +132,22 @@ struct RightRows {
 
 // The rows of a square become its columns: dealing the first and the second half of the rows out in
 // turn, as often as the number of rows can be halved.
-inline void transpose(Vector (&x)[kLanes]) {
+inline void transpose(Vector (&x)[kVector]) {
   Mask low, high;
-  for (int64_t i = 0; i < kLanes; ++i) {
-    low[i] = static_cast<int>(i / 2 + i % 2 * kLanes);
-    high[i] = static_cast<int>(low[i] + kLanes / 2);
+  for (int64_t i = 0; i < kVector; ++i) {
+    low[i] = static_cast<int>(i / 2 + i % 2 * kVector);
+    high[i] = static_cast<int>(low[i] + kVector / 2);
   }
 #pragma GCC unroll 4
-  for (int64_t round = 1; round < kLanes; round *= 2) {
-    Vector y[kLanes];
+  for (int64_t round = 1; round < kVector; round *= 2) {
+    Vector y[kVector];
 #pragma GCC unroll 8
-    for (int64_t i = 0; i < kLanes / 2; ++i) {
-      y[2 * i] = __builtin_shuffle(x[i], x[i + kLanes / 2], low);
-      y[2 * i + 1] = __builtin_shuffle(x[i], x[i + kLanes / 2], high);
+    for (int64_t i = 0; i < kVector / 2; ++i) {
+      y[2 * i] = __builtin_shuffle(x[i], x[i + kVector / 2], low);
+      y[2 * i + 1] = __builtin_shuffle(x[i], x[i + kVector / 2], high);
     }
 #pragma GCC unroll 16
-    for (int64_t i = 0; i < kLanes; ++i) x[i] = y[i];
+    for (int64_t i = 0; i < kVector; ++i) x[i] = y[i];
   }
 }
 
@@ -149,8 +156,8 @@ inline void transpose(Vector (&x)[kLanes]) {
 template <int kRows, int kVectors, bool kPartial, class A, class B>
 inline void block(int64_t k, A a, B b, real* c, int64_t ldc, bool accumulate, int64_t last) {
   const auto read = [=](const auto& from, int64_t row, int v) {
-    return kPartial && v == kVectors - 1 ? from.read(row, v * kLanes, last)
-                                         : from.read(row, v * kLanes);
+    return kPartial && v == kVectors - 1 ? from.read(row, v * kVector, last)
+                                         : from.read(row, v * kVector);
   };
   const RightRows<real> old{c, ldc};
   // Every loop over rows and vectors is unrolled: else the sums would lie in memory.
@@ -175,9 +182,9 @@ inline void block(int64_t k, A a, B b, real* c, int64_t ldc, bool accumulate, in
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       if (kPartial && v == kVectors - 1) {
-        store(c + r * ldc + v * kLanes, sums[r][v], last);
+        store(c + r * ldc + v * kVector, sums[r][v], last);
       } else {
-        store(c + r * ldc + v * kLanes, sums[r][v]);
+        store(c + r * ldc + v * kVector, sums[r][v]);
       }
     }
   }
@@ -186,7 +193,7 @@ inline void block(int64_t k, A a, B b, real* c, int64_t ldc, bool accumulate, in
 // All rows of kVectors vectors of columns.
 template <int kVectors, bool kPartial = false, class A, class B>
 inline void columns(int64_t m, int64_t k, A a, B b, real* c, int64_t ldc, bool accumulate,
-                    int64_t last = kLanes) {
+                    int64_t last = kVector) {
   // 16 sums, enough to hide the latency; half of that where there are half as many registers. What
   // is left over is divided evenly: a row alone would wait for each of its additions.
   constexpr int64_t kMostRows = (DRAGOMAN_VECTOR_BYTES == 64 ? 16 : 8) / kVectors;
@@ -210,9 +217,9 @@ template <class A, class B>
 inline void product(int64_t m, int64_t n, int64_t k, A a, B b, real* c, int64_t ldc,
                     bool accumulate) {
   int64_t j = 0;
-  for (; j + 2 * kLanes <= n; j += 2 * kLanes)
+  for (; j + 2 * kVector <= n; j += 2 * kVector)
     columns<2>(m, k, a, b.from_column(j), c + j, ldc, accumulate);
-  for (; j + kLanes <= n; j += kLanes)
+  for (; j + kVector <= n; j += kVector)
     columns<1>(m, k, a, b.from_column(j), c + j, ldc, accumulate);
   if (j < n) columns<1, true>(m, k, a, b.from_column(j), c + j, ldc, accumulate, n - j);
 }
@@ -230,9 +237,9 @@ inline void copy(int64_t rows, int64_t columns, const real* from, int64_t ld_fro
 template <class F>
 inline real reduce(Vector x, F f) {
 #pragma GCC unroll 4
-  for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+  for (int64_t half = kVector / 2; half > 0; half /= 2) {
     Mask other;
-    for (int64_t i = 0; i < kLanes; ++i) other[i] = static_cast<int>((i + half) % kLanes);
+    for (int64_t i = 0; i < kVector; ++i) other[i] = static_cast<int>((i + half) % kVector);
     x = f(x, __builtin_shuffle(x, other));
   }
   return x[0];
@@ -240,23 +247,23 @@ inline real reduce(Vector x, F f) {
 
 }  // namespace detail
 
-/// The sum of x[0] to x[n - 1]; n is a multiple of kLanes.
+/// The sum of x[0] to x[n - 1]; n is a multiple of kVector.
 inline real sum(int64_t n, const real* x) {
   Vector total = {};
-  for (int64_t i = 0; i < n; i += kLanes) total += detail::load(x + i);
+  for (int64_t i = 0; i < n; i += kVector) total += detail::load(x + i);
   return detail::reduce(total, [](Vector a, Vector b) { return a + b; });
 }
 
-/// The largest of x[0] to x[n - 1]; n is a positive multiple of kLanes. NaN may be lost.
+/// The largest of x[0] to x[n - 1]; n is a positive multiple of kVector. NaN may be lost.
 inline real max(int64_t n, const real* x) {
   const auto larger = [](Vector a, Vector b) -> Vector { return a > b ? a : b; };
   Vector most = detail::load(x);
-  for (int64_t i = kLanes; i < n; i += kLanes) most = larger(most, detail::load(x + i));
+  for (int64_t i = kVector; i < n; i += kVector) most = larger(most, detail::load(x + i));
   return detail::reduce(most, larger);
 }
 
 /// c [m, n] = a b, added to c if `accumulate`: a is [m, k], b [k, n], and the rows of b and c are
-/// `ldb` and `ldc` apart. Fastest where n is a multiple of kLanes.
+/// `ldb` and `ldc` apart. Fastest where n is a multiple of kVector.
 inline void product(int64_t m, int64_t n, int64_t k, const Strided& a, const real* b, int64_t ldb,
                     real* c, int64_t ldc, bool accumulate) {
   detail::product(m, n, k, a, detail::RightRows<real>{b, ldb}, c, ldc, accumulate);
@@ -266,7 +273,7 @@ void product(int64_t m, int64_t n, int64_t k, const Strided& a, const Bf16* b, i
              int64_t ldc, bool accumulate);
 
 /// c [m, n] = a b, where the rows of a [m, k] are `lda` apart and `b` is a transposition: [k, n],
-/// or of words [(k + 1) / 2, n], n a multiple of kLanes.
+/// or of words [(k + 1) / 2, n], n a multiple of kVector.
 inline void product_of_rows(int64_t m, int64_t n, int64_t k, const real* a, int64_t lda,
                             const real* b, int64_t ldb, real* c, int64_t ldc) {
   detail::product(m, n, k, Strided{a, lda, 1}, detail::RightRows<real>{b, ldb}, c, ldc, false);
@@ -278,14 +285,14 @@ void product_of_rows(int64_t m, int64_t n, int64_t k, const Bf16* a, int64_t lda
 /// The rows of `from` [rows, columns] and of `to` are `ld_from` and `ld_to` apart.
 inline void transpose(int64_t rows, int64_t columns, const real* from, int64_t ld_from, real* to,
                       int64_t ld_to) {
-  for (int64_t i = 0; i < rows; i += kLanes) {
-    for (int64_t j = 0; j < columns; j += kLanes) {
-      const int64_t width = columns - j < kLanes ? columns - j : kLanes;
-      Vector x[kLanes];
+  for (int64_t i = 0; i < padded(rows); i += kVector) {
+    for (int64_t j = 0; j < columns; j += kVector) {
+      const int64_t width = columns - j < kVector ? columns - j : kVector;
+      Vector x[kVector];
 #pragma GCC unroll 16
-      for (int64_t r = 0; r < kLanes; ++r) {  // after the last row, that row again
+      for (int64_t r = 0; r < kVector; ++r) {  // after the last row, that row again
         const real* row = from + (i + r < rows ? i + r : rows - 1) * ld_from + j;
-        x[r] = width == kLanes ? detail::load(row) : detail::load(row, width);
+        x[r] = width == kVector ? detail::load(row) : detail::load(row, width);
       }
       detail::transpose(x);
       for (int64_t r = 0; r < width; ++r) detail::store(to + (j + r) * ld_to + i, x[r]);

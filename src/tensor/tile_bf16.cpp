@@ -33,7 +33,7 @@ namespace detail {
 
 // The first `count` lanes.
 static inline __mmask16 first(int64_t count) {
-  return static_cast<__mmask16>(count < kLanes ? (1u << std::max<int64_t>(count, 0)) - 1 : 0xFFFF);
+  return static_cast<__mmask16>(count < kVector ? (1u << std::max<int64_t>(count, 0)) - 1 : 0xFFFF);
 }
 
 // Words of a matrix, at data[r * row + p * column].
@@ -80,8 +80,8 @@ struct RightPairs {
   }
 };
 
-constexpr int64_t kPartRows = 2 * kLanes;   // of a that are rounded at a time
-constexpr int64_t kPartWords = 2 * kLanes;  // and words of depth
+constexpr int64_t kPartRows = 2 * kVector;   // of a that are rounded at a time
+constexpr int64_t kPartWords = 2 * kVector;  // and words of depth
 
 struct TwoVectors {
   __m512 x, y;
@@ -89,7 +89,7 @@ struct TwoVectors {
 // The first `count` numbers; zeros after these.
 static inline TwoVectors two_vectors(const real* from, int64_t count) {
   return {_mm512_maskz_loadu_ps(first(count), from),
-          _mm512_maskz_loadu_ps(first(count - kLanes), from + kLanes)};
+          _mm512_maskz_loadu_ps(first(count - kVector), from + kVector)};
 }
 static inline __m512i rounded(__m512 x, __m512 y) {
   return std::bit_cast<__m512i>(_mm512_cvtne2ps_pbh(y, x));
@@ -99,7 +99,7 @@ static inline __m512i rounded(__m512 x, __m512 y) {
 static LeftWords round_part(int64_t m, int64_t k, const Strided& a, uint32_t* to) {
   if (a.column == 1) {
     for (int64_t i = 0; i < m; ++i) {
-      for (int64_t p = 0; p < k; p += 2 * kLanes) {
+      for (int64_t p = 0; p < k; p += 2 * kVector) {
         const auto [x, y] = two_vectors(a.data + i * a.row + p, k - p);
         _mm512_store_si512(to + i * kPartWords + p / 2, rounded(x, y));
       }
@@ -107,7 +107,7 @@ static LeftWords round_part(int64_t m, int64_t k, const Strided& a, uint32_t* to
     return {to, kPartWords, 1};
   }
   for (int64_t p = 0; p < k; p += 2) {
-    for (int64_t i = 0; i < m; i += kLanes) {
+    for (int64_t i = 0; i < m; i += kVector) {
       const real* from = a.data + p * a.column + i;
       const __m512 x = _mm512_maskz_loadu_ps(first(m - i), from);
       const __m512 y = _mm512_maskz_loadu_ps(p + 1 < k ? first(m - i) : 0, from + a.column);
@@ -141,10 +141,10 @@ void copy(int64_t rows, int64_t columns, const real* from, int64_t ld_from, Bf16
     return std::bit_cast<__m512>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16));
   };
   for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; j += 2 * kLanes) {
+    for (int64_t j = 0; j < columns; j += 2 * kVector) {
       Bf16* at = to + i * ld_to + j;
       auto [x, y] = two_vectors(from + i * ld_from + j, columns - j);
-      const __mmask32 kept = first(columns - j) | uint32_t{first(columns - j - kLanes)} << 16;
+      const __mmask32 kept = first(columns - j) | uint32_t{first(columns - j - kVector)} << 16;
       if (accumulate) {
         const __m512i old = _mm512_maskz_loadu_epi16(kept, at);
         x += wide(_mm512_castsi512_si256(old));
@@ -221,17 +221,17 @@ void product_of_rows(int64_t m, int64_t n, int64_t k, const Bf16* a, int64_t lda
 void transpose(int64_t rows, int64_t columns, const Bf16* from, int64_t ld_from, uint32_t* to,
                int64_t ld_to) {
   const int64_t words = columns / 2;
-  for (int64_t i = 0; i < rows; i += kLanes) {
+  for (int64_t i = 0; i < padded(rows); i += kVector) {
     const auto row_at = [=](int64_t r) {  // after the last row, that row again
       return from + (i + r < rows ? i + r : rows - 1) * ld_from;
     };
-    for (int64_t j = 0; j < words; j += kLanes) {
-      const int64_t width = words - j < kLanes ? words - j : kLanes;
-      Vector x[kLanes];
+    for (int64_t j = 0; j < words; j += kVector) {
+      const int64_t width = words - j < kVector ? words - j : kVector;
+      Vector x[kVector];
 #pragma GCC unroll 16
-      for (int64_t r = 0; r < kLanes; ++r) {
+      for (int64_t r = 0; r < kVector; ++r) {
         detail::Words row = {};
-        if (width == kLanes) {
+        if (width == kVector) {
           row = detail::load(reinterpret_cast<const uint32_t*>(row_at(r) + 2 * j));
         } else {
           std::memcpy(&row, row_at(r) + 2 * j, static_cast<size_t>(4 * width));
@@ -244,7 +244,7 @@ void transpose(int64_t rows, int64_t columns, const Bf16* from, int64_t ld_from,
       }
     }
     if (columns % 2 == 0) continue;
-    for (int64_t r = 0; r < kLanes; ++r) to[words * ld_to + i + r] = row_at(r)[columns - 1].bits;
+    for (int64_t r = 0; r < kVector; ++r) to[words * ld_to + i + r] = row_at(r)[columns - 1].bits;
   }
 }
 

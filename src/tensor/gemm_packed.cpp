@@ -1,25 +1,25 @@
-// The scheme is that of Goto and van de Geijn 2008. b is packed into panels of 32 columns and at
-// most kDepth words of depth, which fit into the first cache and are read from front to back. A
-// thread takes a block of rows of a, which fits into the second cache, and goes with it from panel
-// to panel; the innermost kernel keeps up to 10 x 32 sums in registers while it runs down a panel.
-// a is read where it lies, unless it is transposed, as in gradients of weights, which are as deep
-// as the batch has tokens: then the block is packed as well, in slices of 8 rows. Where such a
-// block has all rows, each panel of b is packed just before it is read, by the one thread that
-// reads it. Sums that end as bf16 stay floats from part to part of the depth: for them all parts of
-// a panel follow one another.
-#include "tensor/gemm_avx512.h"
+// The scheme is that of Goto and van de Geijn 2008. b is packed into panels of two registers'
+// columns and at most kDepth words of depth, which fit into the first cache and are read from front
+// to back. A thread takes a block of rows of a, which fits into the second cache, and goes with it
+// from panel to panel; the innermost kernel keeps the sums of 10 rows (AVX-512; 6 of AVX2) in
+// registers while it runs down a panel. a is read where it lies, unless it is transposed, as in
+// gradients of weights, which are as deep as the batch has tokens: then the block is packed as
+// well, in slices of 8 (6) rows. Where such a block has all rows, each panel of b is packed just
+// before it is read, by the one thread that reads it. Sums that end as bf16 stay floats from part
+// to part of the depth: for them all parts of a panel follow one another.
+#include "tensor/gemm_packed.h"
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
-    defined(__AVX512VL__) && !defined(DRAGOMAN_DOUBLE)
+#include "tensor/packed_registers.h"
+
+#if defined(DRAGOMAN_PACKED_PRODUCTS)
 
 #include <dnnl.hpp>
 
-#include "tensor/kernel_avx512.h"
 #include "tensor/launch_cpu.h"
-#include "tensor/pack_avx512.h"
+#include "tensor/packed_kernel.h"
 #include "tensor/threads.h"
 
-namespace dragoman::avx512 {
+namespace dragoman::packed {
 namespace {
 
 constexpr int64_t kDepth = 256;             // words of depth of a panel, about
@@ -233,18 +233,19 @@ class Product {
     }
     for (int64_t half = 0; half < 2; ++half) {
       to.start[half] = g_.bias && part == 0
-                           ? bias(column + 16 * half, first(to.columns - 16 * half))
-                           : _mm512_setzero_ps();
+                           ? bias(column + kLanes * half, first(to.columns - kLanes * half))
+                           : zeros();
     }
     return to;
   }
 
-  __m512 bias(int64_t column, __mmask16 kept) const {
-    if (g_.outputs == DType::kReal) {
-      return _mm512_maskz_loadu_ps(kept, static_cast<const float*>(g_.bias) + column);
+  Sums bias(int64_t column, Kept kept) const {
+    if constexpr (Numbers::kPair == 2) {
+      if (g_.outputs == DType::kBf16) {
+        return Numbers::widened(static_cast<const Bf16*>(g_.bias) + column, kept);
+      }
     }
-    const __m256i low = _mm256_maskz_loadu_epi16(kept, static_cast<const Bf16*>(g_.bias) + column);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(low), 16));
+    return load(static_cast<const float*>(g_.bias) + column, kept);
   }
 
   // For slice s of the columns from j on. The panel of b after that is divided among all words of
@@ -263,7 +264,7 @@ class Product {
   // some of the others for what of a is packed next.
   Ahead ahead_of_packing(const Block& at, int64_t part, int64_t j, int64_t s,
                          int64_t slices) const {
-    constexpr int64_t kLines = 2;  // of a panel's word
+    constexpr int64_t kLines = kPanel * 4 / 64;  // of a panel's word
     const auto line = [](const void* matrix, int64_t stride, int64_t word, int64_t column,
                          int64_t number) {
       const int64_t row = word * Numbers::kPair + number % Numbers::kPair;
@@ -301,15 +302,19 @@ class Product {
 
 template <class F>
 auto with_product(const Gemm& g, const uint32_t* packed, F f) {
-  return g.inputs == DType::kBf16 ? f(Product<Bf16s>(g, packed)) : f(Product<Floats>(g, packed));
+#if defined(DRAGOMAN_PACKED_BF16)
+  if (g.inputs == DType::kBf16) return f(Product<Bf16s>(g, packed));
+#endif
+  return f(Product<Floats>(g, packed));
 }
 
 }  // namespace
 
 bool multiplies(DType inputs) {
   static const auto isa = dnnl::get_effective_cpu_isa();
-  if (inputs == DType::kReal) return isa >= dnnl::cpu_isa::avx512_core;
-#if defined(__AVX512BF16__)
+  constexpr bool has_avx512 = DRAGOMAN_PACKED_PRODUCTS == 512;
+  if (inputs == DType::kReal) return (isa >= dnnl::cpu_isa::avx512_core) == has_avx512;
+#if defined(DRAGOMAN_PACKED_BF16)
   return isa == dnnl::cpu_isa::avx512_core_bf16;
 #else
   return false;
@@ -332,11 +337,11 @@ void multiply(const Gemm& product, const uint32_t* packed) {
   with_product(product, packed, [](const auto& p) { p.multiply(); });
 }
 
-}  // namespace dragoman::avx512
+}  // namespace dragoman::packed
 
 #else
 
-namespace dragoman::avx512 {
+namespace dragoman::packed {
 
 bool multiplies(DType) { return false; }
 int64_t packed_words(int64_t, int64_t, DType) { return 0; }
@@ -344,6 +349,6 @@ void pack(const Gemm&, uint32_t*) {}
 bool packs_on_the_way(const Gemm&) { return false; }
 void multiply(const Gemm&, const uint32_t*) {}
 
-}  // namespace dragoman::avx512
+}  // namespace dragoman::packed
 
 #endif

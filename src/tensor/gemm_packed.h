@@ -1,14 +1,14 @@
-// Matrix products written for AVX-512: as fast as the library's for large matrices, faster for the
-// shapes of a training step, which are long and narrow, and without anything to be made for a new
-// number of tokens.
+// Matrix products of our own, for AVX-512 and AVX2: as fast as the library's for large matrices,
+// faster for the shapes of a training step, which are long and narrow, without anything to be made
+// for a new number of tokens, and the same bit for bit on any number of threads.
 #pragma once
 
 #include "tensor/gemm.h"
 
-namespace dragoman::avx512 {
+namespace dragoman::packed {
 
-/// Whether this build and this processor have them: floats with AVX-512, bf16 with AVX512_BF16
-/// where there is no AMX, which the library uses.
+/// Whether this build has them for this processor: floats with AVX-512, or with AVX2 where there is
+/// no AVX-512, which the library uses; bf16 with AVX512_BF16 where there is no AMX, likewise.
 bool multiplies(DType inputs);
 
 /// The words of memory that `pack` fills for a matrix of `k` rows and `n` columns.
@@ -23,4 +23,4 @@ bool packs_on_the_way(const Gemm& product);
 /// Runs the product with b as `pack` left it; null if it packs on the way.
 void multiply(const Gemm& product, const uint32_t* packed);
 
-}  // namespace dragoman::avx512
+}  // namespace dragoman::packed

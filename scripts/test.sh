@@ -20,8 +20,8 @@ preset=${1:-release} setup=() targets=() tests=()
 }
 case $preset in
   avx2)
-    targets=(products_test op_reference_test)
-    tests=(--tests-regex '^(products\.|op_reference\.[a-z]*$)')
+    targets=(numbers_test products_test op_reference_test)
+    tests=(--tests-regex '^(numbers\.|products\.|op_reference\.[a-z]*$)')
     ;;
   browser) preset=release setup=(--browser) tests=(--tests-regex '^browser$') ;;
   cuda)

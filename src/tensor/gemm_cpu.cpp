@@ -153,13 +153,14 @@ void gemm_of_few_rows(const Gemm& g) {
           const int64_t depth = std::min(kPart, g.k - p);
           const auto left = g.transpose_a ? tile::Strided{a + p * g.lda, 1, g.lda}
                                           : tile::Strided{a + p, g.lda, 1};
+          const real* right = b + p * g.ldb + begin;
+          int64_t ld_right = g.ldb;
           if (g.transpose_b) {
             tile::transpose(columns, depth, b + begin * g.ldb + p, g.ldb, transposed, kStrip);
-            tile::product(g.m, columns, depth, left, transposed, kStrip, sums, kStrip, false);
-          } else {
-            tile::product(g.m, columns, depth, left, b + p * g.ldb + begin, g.ldb, sums, kStrip,
-                          false);
+            right = transposed;
+            ld_right = kStrip;
           }
+          tile::product(g.m, columns, depth, left, right, ld_right, sums, kStrip, false);
           for (int64_t i = 0; i < g.m; ++i) {
             real* const row = c + i * g.ldc + begin;
             for (int64_t j = 0; j < columns; ++j) {

@@ -5,6 +5,7 @@
 
 #include "core/bf16.h"
 #include "tensor/packed_registers.h"
+#include "tensor/tile.h"
 
 #if defined(DRAGOMAN_PACKED_PRODUCTS)
 
@@ -103,14 +104,16 @@ void pack_rows(const typename Numbers::Type* from, int64_t stride, int64_t count
   for (int64_t j = 0; j < width; j += kLanes) {
     const Kept kept = first(width - j);
     for (int64_t p = 0; p < k; p += kNumbers) {
-      Words x[kLanes];
+      tile::Vector x[kLanes];
       for (int64_t r = 0; r < kLanes; ++r) {
-        x[r] = j + r < count ? Numbers::load(from + (j + r) * stride + p, k - p) : Words{};
+        x[r] = std::bit_cast<tile::Vector>(
+            j + r < count ? Numbers::load(from + (j + r) * stride + p, k - p) : Words{});
       }
-      transpose(x);
+      tile::detail::transpose(x);
       const int64_t words = std::min(kLanes, parts(k - p, Numbers::kPair));
       uint32_t* row = to + p / Numbers::kPair * width + j;
-      for (int64_t r = 0; r < words; ++r) store_words(row + r * width, x[r], kept);
+      for (int64_t r = 0; r < words; ++r)
+        store_words(row + r * width, std::bit_cast<Words>(x[r]), kept);
     }
   }
 }
@@ -163,19 +166,20 @@ void pack_slices(const typename Numbers::Type* from, int64_t stride, int64_t cou
         add_to(sums + i, count - i, words.low);
         add_to(sums + i + kLanes, count - i - kLanes, words.high);
       }
-      if constexpr (kLanes % kSlice == 0) {
-        uint32_t* const slices = to + i / kSlice * distance;
-        store_slices(slices, distance, count - i, words.low);
-        store_slices(slices + kLanes / kSlice * distance, distance, count - i - kLanes, words.high);
-      }
+#if DRAGOMAN_PACKED_PRODUCTS == 512
+      uint32_t* const slices = to + i / kSlice * distance;
+      store_slices(slices, distance, count - i, words.low);
+      store_slices(slices + kLanes / kSlice * distance, distance, count - i - kLanes, words.high);
     }
-    if constexpr (kLanes % kSlice != 0) {  // what is written behind a slice's word is its next word
-      for (int64_t i = 0; i < count; i += kSlice) {
-        const auto* columns = from + p * stride + i;
-        store_words(to + i / kSlice * distance,
-                    count - i >= kLanes ? load_words(columns) : Numbers::load(columns, count - i));
-      }
+#else
     }
+    // A slice has 6 words of a register's 8; where the others are written its next word comes.
+    for (int64_t i = 0; i < count; i += kSlice) {
+      const auto* columns = from + p * stride + i;
+      store_words(to + i / kSlice * distance,
+                  count - i >= kLanes ? load_words(columns) : Numbers::load(columns, count - i));
+    }
+#endif
   }
 }
 

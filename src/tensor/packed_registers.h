@@ -72,33 +72,6 @@ inline void store_slices(uint32_t* to, int64_t distance, int64_t count, Words x)
   if (count > kSlice) store_half(to + distance, _mm512_extracti64x4_epi64(x, 1));
 }
 
-// Makes the rows of a square of words its columns.
-inline void transpose(Words (&x)[16]) {
-  Words y[16];
-  for (int i = 0; i < 8; ++i) {
-    y[2 * i] = _mm512_unpacklo_epi32(x[2 * i], x[2 * i + 1]);
-    y[2 * i + 1] = _mm512_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    x[4 * i] = _mm512_unpacklo_epi64(y[4 * i], y[4 * i + 2]);
-    x[4 * i + 1] = _mm512_unpackhi_epi64(y[4 * i], y[4 * i + 2]);
-    x[4 * i + 2] = _mm512_unpacklo_epi64(y[4 * i + 1], y[4 * i + 3]);
-    x[4 * i + 3] = _mm512_unpackhi_epi64(y[4 * i + 1], y[4 * i + 3]);
-  }
-  // x[4 i + j] holds columns j, j + 4, j + 8 and j + 12 of the rows 4 i to 4 i + 3.
-  for (int j = 0; j < 4; ++j) {
-    const Words upper_even = _mm512_shuffle_i32x4(x[j], x[4 + j], 0x88);
-    const Words upper_odd = _mm512_shuffle_i32x4(x[j], x[4 + j], 0xDD);
-    const Words lower_even = _mm512_shuffle_i32x4(x[8 + j], x[12 + j], 0x88);
-    const Words lower_odd = _mm512_shuffle_i32x4(x[8 + j], x[12 + j], 0xDD);
-    y[j] = _mm512_shuffle_i32x4(upper_even, lower_even, 0x88);
-    y[j + 4] = _mm512_shuffle_i32x4(upper_odd, lower_odd, 0x88);
-    y[j + 8] = _mm512_shuffle_i32x4(upper_even, lower_even, 0xDD);
-    y[j + 12] = _mm512_shuffle_i32x4(upper_odd, lower_odd, 0xDD);
-  }
-  std::copy(std::begin(y), std::end(y), std::begin(x));
-}
-
 #else
 
 using Sums = __m256;
@@ -139,28 +112,6 @@ inline Sums multiply_add(Sums sum, uint32_t a, Words b) {
 inline Sums relu(Sums x) { return _mm256_max_ps(zeros(), x); }
 inline Sums gated(Sums gate, Sums x) {
   return _mm256_and_ps(_mm256_cmp_ps(gate, zeros(), _CMP_GT_OQ), x);
-}
-
-void store_slices(uint32_t* to, int64_t distance, int64_t count, Words x);  // a slice has 6 words
-
-inline void transpose(Words (&x)[8]) {
-  Words y[8];
-  for (int i = 0; i < 4; ++i) {
-    y[2 * i] = _mm256_unpacklo_epi32(x[2 * i], x[2 * i + 1]);
-    y[2 * i + 1] = _mm256_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
-  }
-  for (int i = 0; i < 2; ++i) {
-    x[4 * i] = _mm256_unpacklo_epi64(y[4 * i], y[4 * i + 2]);
-    x[4 * i + 1] = _mm256_unpackhi_epi64(y[4 * i], y[4 * i + 2]);
-    x[4 * i + 2] = _mm256_unpacklo_epi64(y[4 * i + 1], y[4 * i + 3]);
-    x[4 * i + 3] = _mm256_unpackhi_epi64(y[4 * i + 1], y[4 * i + 3]);
-  }
-  // x[4 i + j] holds columns j and j + 4 of the rows 4 i to 4 i + 3.
-  for (int j = 0; j < 4; ++j) {
-    y[j] = _mm256_permute2x128_si256(x[j], x[4 + j], 0x20);
-    y[j + 4] = _mm256_permute2x128_si256(x[j], x[4 + j], 0x31);
-  }
-  std::copy(std::begin(y), std::end(y), std::begin(x));
 }
 
 #endif

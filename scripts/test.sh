@@ -6,16 +6,17 @@
 #   scripts/test.sh browser       installs Chromium (300 MB) and tests the page of a study in it
 #   scripts/test.sh cuda          builds for GPUs, which needs the CUDA Toolkit, and tests that every
 #                                 operation has kernels and, where there is a GPU, what they compute
-#   scripts/test.sh emulated      tests operations, updates, graphs and search on a GPU that the
-#                                 processor pretends to be
+#   scripts/test.sh emulated      tests all that computes on a GPU that the processor pretends to be,
+#                                 thread by thread
+#   scripts/test.sh tsan          looks for threads of that GPU that race with each other
 #
 # With CI=true in the environment, warnings are errors.
 # shellcheck source=scripts/common.sh
 source "$(dirname "$0")/common.sh"
 
 preset=${1:-release} setup=() targets=() tests=()
-[[ $# -le 1 && $preset =~ ^(release|debug|asan|avx2|browser|cuda|emulated)$ ]] || {
-  echo "usage: scripts/test.sh [release|debug|asan|avx2|browser|cuda|emulated]" >&2
+[[ $# -le 1 && $preset =~ ^(release|debug|asan|avx2|browser|cuda|emulated|tsan)$ ]] || {
+  echo "usage: scripts/test.sh [release|debug|asan|avx2|browser|cuda|emulated|tsan]" >&2
   exit 2
 }
 case $preset in
@@ -29,9 +30,11 @@ case $preset in
     tests=(--tests-regex '^(cuda_kernels|op_reference\.[a-z]*)$')
     ;;
   emulated)
-    targets=(op_reference_test ops_test tensor_test updater_test step_graphs_test search_test)
-    tests=(--tests-regex '^(op_reference\.[a-z]*$|(ops|tensor|updater|step_graphs|search)\.)')
+    programs=(emulated ops tensor attention mixed_precision models updater step_graphs search decode)
+    targets=(op_reference_test "${programs[@]/%/_test}")
+    tests=(--tests-regex "^(op_reference\.[a-z]*\$|($(IFS='|' && echo "${programs[*]}"))\.)")
     ;;
+  tsan) targets=(op_reference_test attention_test) ;;
 esac
 
 step "Set up"
@@ -39,6 +42,13 @@ run scripts/setup.sh "${setup[@]}"
 step "Build"
 build "$preset" "${targets[@]}"
 step "Test"
+if [[ $preset == tsan ]]; then
+  # Kernels alone: the sanitizer does not see that OpenMP's threads wait for one another.
+  export OMP_NUM_THREADS=1
+  run build/tsan/tests/op_reference_test --gtest_brief=1 --gtest_filter='*cuda*_odd:*cuda*_wide'
+  run build/tsan/tests/attention_test --gtest_brief=1 --gtest_filter='*gpu_short*'
+  exit
+fi
 run ctest --preset "$preset" --output-on-failure --parallel 2 "${tests[@]}"
 # Where the processor has AVX-512 after all, a build for AVX2 leaves products to oneDNN.
 [[ $preset != avx2 ]] || run build/avx2/tests/products_test --gtest_brief=1

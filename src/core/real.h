@@ -7,6 +7,11 @@
 #define DRAGOMAN_HOST_DEVICE
 #endif
 
+/// Defined where kernels of a GPU are compiled: for one, or for the host that emulates it.
+#if defined(__CUDACC__) || defined(DRAGOMAN_EMULATED_GPU)
+#define DRAGOMAN_KERNELS
+#endif
+
 namespace dragoman {
 
 /// float, or double in the build of the engine that the gradient tests use: there the error of a

@@ -10,7 +10,7 @@
 #include "ops/attention_kernel.h"
 #include "ops/column_gradients.h"
 #include "ops/ops.h"
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
 #include "ops/flash_backward_cuda.h"
 #include "ops/flash_forward_cuda.h"
 #endif
@@ -327,7 +327,7 @@ void check_attention(const Columns& query, const Columns& key, const Columns& va
 template <class In>
 bool flashes([[maybe_unused]] const AttentionKernel<In>& kernel, [[maybe_unused]] const Tensor& y,
              [[maybe_unused]] const real* weights) {
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
   if constexpr (std::is_same_v<In, Bf16>) {
     return y.device().on_gpu() && y.dtype() == DType::kBf16 && !weights && flash::serves(kernel);
   }
@@ -363,7 +363,7 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
   };
   const bool flash = flashes(kernel, y, weights);
   visit(y, [&]<class T>(T* out) {
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
     if constexpr (std::is_same_v<In, Bf16> && std::is_same_v<T, Bf16>) {
       if (flash) return flash::forward(device, layout.groups(), n, {kernel, out, statistics});
     }
@@ -382,7 +382,7 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
     const ColumnGradients gradients({query, key, value}, {true, all_keys, all_keys});
     const Tensor d = convert(dy, dtype_of<In>());
     const auto go_back = [&]<class G>(G*) {
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
       if constexpr (std::is_same_v<In, Bf16>) {
         if (flash) {
           return flash::backward(

@@ -9,7 +9,7 @@
 
 #include "ops/attention_kernel.h"
 #include "ops/column_gradients.h"
-#include "tensor/cuda.h"
+#include "tensor/kernel.h"
 #include "tensor/matrix_units_cuda.h"
 
 namespace dragoman::flash {
@@ -133,14 +133,12 @@ void with_sizes(const AttentionKernel<Bf16>& kernel, int64_t queries, F f) {
 template <class S, class Argument>
 void launch(void (*function)(Argument), const Argument& f, Device device, int64_t groups,
             unsigned passes, int tile_rows) {
-  const cudaStream_t stream = cuda::stream_of(device.index);
   const size_t bytes = static_cast<size_t>(tile_rows * S::kStride) * sizeof(Bf16);
-  cuda::allow_shared_memory(function, static_cast<int>(bytes));
+  cuda::allow_shared_memory(function, bytes);
   const int64_t parts = std::max<int64_t>(1, (f.kernel.longest_key + S::kRows - 1) / S::kRows);
   const dim3 blocks(static_cast<unsigned>(groups * f.kernel.heads), static_cast<unsigned>(parts),
                     passes);
-  function<<<blocks, S::kThreads, bytes, stream>>>(f);
-  cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
+  cuda::launch(device, {blocks, S::kThreads, bytes}, function, f);
 }
 
 }  // namespace dragoman::flash

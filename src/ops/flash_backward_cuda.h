@@ -89,8 +89,7 @@ __device__ void go_back(const Backward& f, const Task& t, int begin, Bf16* memor
 template <class S, bool kDrops>
 __global__ void __launch_bounds__(S::kThreads, S::kDim > 64 || kDrops ? 1 : 512 / S::kThreads)
     backward_kernel(const __grid_constant__ Backward f) {
-  extern __shared__ __align__(16) unsigned char memory[];
-  Bf16* const tiles = reinterpret_cast<Bf16*>(memory);
+  Bf16* const tiles = cuda::shared_memory<Bf16>();
   const Task t(f.kernel, blockIdx.x);
   const int first = static_cast<int>(blockIdx.y) * S::kRows;
   const int step = static_cast<int>(gridDim.y) * S::kRows;

@@ -49,11 +49,10 @@ struct Softmax {
 
 template <class S, bool kDrops>
 __global__ void __launch_bounds__(S::kThreads) forward_kernel(const __grid_constant__ Forward f) {
-  extern __shared__ __align__(16) unsigned char memory[];
   const AttentionKernel<Bf16>& kernel = f.kernel;
   const Task t(kernel, blockIdx.x);
   const int dim = static_cast<int>(kernel.head_dim);
-  Bf16* const queries = reinterpret_cast<Bf16*>(memory);
+  Bf16* const queries = cuda::shared_memory<Bf16>();
   Bf16* const keys = queries + S::kRows * S::kStride;
   Bf16* const values = keys + S::kColumns * S::kStride;
   const float scale = kernel.scale * kLog2e;

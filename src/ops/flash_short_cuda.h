@@ -13,7 +13,7 @@ struct ShortSizes {
   static constexpr int kRows = kNumberOfRows;
   static constexpr int kThreads = 32 * 2 * kRows / kTile;
   static constexpr int kStride = kDim + 8;
-  static constexpr int kBytes = 5 * kRows * kStride * static_cast<int>(sizeof(Bf16));
+  static constexpr size_t kBytes = size_t{5} * kRows * kStride * sizeof(Bf16);
   static_assert(kRows <= kDim, "the weights are put where rows were");
 };
 
@@ -21,13 +21,12 @@ template <class S, bool kDrops>
 __global__ void __launch_bounds__(S::kThreads,
                                   S::kDim > 64 ? 1 : (kDrops ? 512 : 1024) / S::kThreads)
     short_backward_kernel(const __grid_constant__ Backward f) {
-  extern __shared__ __align__(16) unsigned char memory[];
   __shared__ QueryNumbers numbers[S::kRows];
   const AttentionKernel<Bf16>& kernel = f.kernel;
   const int dim = static_cast<int>(kernel.head_dim);
   const Task t(kernel, blockIdx.x);
-  const auto tile = [&](int number) {
-    return reinterpret_cast<Bf16*>(memory) + number * S::kRows * S::kStride;
+  const auto tile = [](int number) {
+    return cuda::shared_memory<Bf16>() + number * S::kRows * S::kStride;
   };
   Bf16 *const queries = tile(0), *const d_results = tile(1), *const keys = tile(2),
               *const values = tile(3), *const results = tile(4);
@@ -83,9 +82,8 @@ inline bool short_backward(Device device, int64_t groups, int64_t longest, const
   const auto launch = [&]<class S, bool kDrops>(S, std::bool_constant<kDrops>) {
     const auto kernel = short_backward_kernel<S, kDrops>;
     cuda::allow_shared_memory(kernel, S::kBytes);
-    kernel<<<static_cast<unsigned>(groups * f.kernel.heads), S::kThreads, S::kBytes,
-             cuda::stream_of(device.index)>>>(f);
-    cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
+    cuda::launch(device, {static_cast<unsigned>(groups * f.kernel.heads), S::kThreads, S::kBytes},
+                 kernel, f);
     return true;
   };
   const auto with_rows = [&]<int kDim, int kRows>(ShortSizes<kDim, kRows> sizes) {

@@ -13,7 +13,7 @@
 #include "ops/ops.h"
 #include "ops/products.h"
 #include "tensor/launch.h"
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
 #include "ops/loss_cuda.h"
 #endif
 
@@ -139,7 +139,7 @@ CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight
                                  classes,
                                  uniform,
                                  smoothing};
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
         if (device.on_gpu() && loss_detail::gpu::row_losses(device, end - begin, loss)) return;
 #endif
         launch::rows(device, end - begin, classes, loss);

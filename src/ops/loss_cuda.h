@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "core/math.h"
-#include "tensor/cuda.h"
+#include "tensor/kernel.h"
 #include "tensor/vectors_cuda.h"
 
 namespace dragoman::loss_detail::gpu {
@@ -104,10 +104,8 @@ template <class F>
 bool row_losses(Device device, int64_t rows, const F& f) {
   const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
   if (f.classes % kTogether != 0 || !aligned(f.logits) || !aligned(f.gradient)) return false;
-  const cudaStream_t stream = cuda::stream_of(device.index);
   const auto launch = [&]<int kHeld>(std::integral_constant<int, kHeld>) {
-    row_loss_kernel<kHeld><<<static_cast<unsigned>(rows), kThreads, 0, stream>>>(f);
-    cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
+    cuda::launch(device, {static_cast<unsigned>(rows), kThreads}, row_loss_kernel<kHeld, F>, f);
     return true;
   };
   if (f.classes <= 8 * kThreads) return launch(std::integral_constant<int, 8>{});

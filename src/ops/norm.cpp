@@ -3,7 +3,7 @@
 #include "ops/late_sums.h"
 #include "ops/norm_kernel.h"
 #include "ops/ops.h"
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
 #include "ops/norm_cuda.h"
 #endif
 
@@ -15,7 +15,7 @@ using namespace norm_detail;
 // Launches one of them for each row.
 template <class F>
 void launch_rows([[maybe_unused]] Device device, int64_t rows, int64_t columns, const F& f) {
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
   if (device.on_gpu() && norm_detail::gpu::serves(columns)) {
     return norm_detail::gpu::rows(device, rows, columns, f);
   }
@@ -27,7 +27,7 @@ void launch_rows([[maybe_unused]] Device device, int64_t rows, int64_t columns, 
 template <class F>
 PartialSums launch_gradients(Device device, int64_t rows, int64_t columns,
                              [[maybe_unused]] bool centred, const F& f) {
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
   if (device.on_gpu() && norm_detail::gpu::serves(columns)) {
     return norm_detail::gpu::rows_and_sums(device, rows, columns, centred, f);
   }

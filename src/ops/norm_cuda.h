@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "ops/norm_kernel.h"
-#include "tensor/cuda.h"
+#include "tensor/kernel.h"
 #include "tensor/tensor.h"
 #include "tensor/vectors_cuda.h"
 
@@ -336,8 +336,7 @@ void rows(Device device, int64_t rows, int64_t columns, const F& f) {
   if (rows == 0) return;
   const dim3 block = block_for(columns);
   const auto blocks = static_cast<unsigned>((rows + block.y - 1) / block.y);
-  held_rows_kernel<<<blocks, block, 0, cuda::stream_of(device.index)>>>(rows, f);
-  cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
+  cuda::launch(device, {blocks, block}, held_rows_kernel<F>, rows, f);
 }
 
 /// The same for the gradient of rows, whose gain and bias (if it is centred) get partial sums.
@@ -346,10 +345,7 @@ PartialSums rows_and_sums(Device device, int64_t rows, int64_t columns, bool cen
   if (rows == 0) return {};
   constexpr int64_t kLeastRows = 4;  // of a block: its sums are numbers to be read again
   const dim3 block = block_for(columns);
-  int at_once = 0;
-  cuda::check_call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-                       &at_once, held_gradients_kernel<F>, static_cast<int>(block.x * block.y), 0),
-                   "a kernel cannot be launched");
+  const int at_once = cuda::blocks_at_once(held_gradients_kernel<F>, block.x * block.y);
   // As many as run at once, or fewer, so that all have equally many rows.
   const int64_t most = at_once * int64_t{cuda::properties_of(device.index).multiprocessors};
   const int64_t each = std::max((rows + most * block.y - 1) / (most * block.y),
@@ -358,9 +354,8 @@ PartialSums rows_and_sums(Device device, int64_t rows, int64_t columns, bool cen
   const Tensor sums = Tensor::empty({(centred ? 2 : 1) * blocks, columns}, DType::kReal, device);
   const PartialSums parts{sums.slice_rows(0, blocks),
                           centred ? sums.slice_rows(blocks, 2 * blocks) : Tensor()};
-  held_gradients_kernel<<<static_cast<unsigned>(blocks), block, 0, cuda::stream_of(device.index)>>>(
-      rows, columns, f, parts.gain.data(), centred ? parts.bias.data() : nullptr);
-  cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
+  cuda::launch(device, {static_cast<unsigned>(blocks), block}, held_gradients_kernel<F>, rows,
+               columns, f, parts.gain.data(), centred ? parts.bias.data() : nullptr);
   return parts;
 }
 

@@ -29,7 +29,7 @@ struct GateAndRead {
     if (!(gate[i] > 0)) x[i] = real{0};
     return x[i];
   }
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
   __device__ void four(int64_t row, int64_t c, real (&to)[4]) const {
     const int64_t i = row * columns + c;
     real open[4];

@@ -5,7 +5,7 @@
 #include <tuple>
 
 #include "core/real.h"
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
 #include "tensor/vectors_cuda.h"
 #endif
 
@@ -29,7 +29,7 @@ struct Elements {
   DRAGOMAN_HOST_DEVICE real operator()(int64_t row, int64_t c) const {
     return data[row * columns + c];
   }
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
   __device__ void four(int64_t row, int64_t c, real (&to)[4]) const {
     vectors::read(to, data + row * columns + c);
   }

@@ -32,30 +32,7 @@ inline void check_call(cudaError_t status, const char* what) {
         cudaGetErrorName(status), advice(status));
 }
 
-/// What the launchers read of a GPU.
-struct Properties {
-  int multiprocessors = 0;
-  size_t shared_memory_per_block = 0;  ///< Bytes that any kernel may have.
-};
-
 /// Makes the GPU the calling thread's, and returns its stream.
 cudaStream_t stream_of(int index);
-const Properties& properties_of(int index);
-
-/// Lets each block of the kernel have `bytes` of shared memory, and as many of them run at once as
-/// fit: for what the driver sets aside otherwise, one may be enough.
-template <class Kernel>
-void allow_shared_memory(Kernel* kernel, int bytes) {
-  const auto set = [&](cudaFuncAttribute attribute, int value) {
-    check_call(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), attribute, value),
-               "a kernel wants more shared memory than there is");
-  };
-  set(cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  set(cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
-}
-
-/// kCounters counters in the GPU's memory, which are 0, for kernels that leave them so.
-inline constexpr size_t kCounters = size_t{1} << 16;
-unsigned* counters(int index);
 
 }  // namespace dragoman::cuda

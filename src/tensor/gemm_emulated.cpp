@@ -19,7 +19,7 @@ struct Tf32 {
 }  // namespace
 
 void gpu::gemm(int, const Gemm& g) {
-  emulate_library([=] {
+  emulate([=] {
     g.tf32&& g.inputs == DType::kReal ? multiply_plainly<Tf32, real>(g) : multiply_plainly(g);
   });
 }

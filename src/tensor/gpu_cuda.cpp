@@ -8,6 +8,7 @@
 
 #include "tensor/cuda.h"
 #include "tensor/gpu.h"
+#include "tensor/kernel.h"
 
 namespace dragoman {
 namespace {

@@ -2,7 +2,6 @@
 
 #include <sys/mman.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <utility>
@@ -10,7 +9,7 @@
 
 #include "core/check.h"
 #include "tensor/gpu.h"
-#include "tensor/team.h"
+#include "tensor/kernel.h"
 
 namespace dragoman::gpu {
 namespace {
@@ -41,6 +40,7 @@ class Region {
     void* const begin = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     check(begin != MAP_FAILED, "there are no addresses for the emulated GPU");
+    ::madvise(begin, kSize, MADV_HUGEPAGE);  // so that few are to be protected
     return static_cast<char*>(begin);
   }
 
@@ -81,14 +81,6 @@ class Access {
   bool both_;
 };
 
-int lanes() {
-  static const int number = [] {
-    const char* const text = std::getenv("DRAGOMAN_EMULATED_LANES");
-    return text ? std::atoi(text) : 1;
-  }();
-  return number;
-}
-
 // What is kept while a graph is made: null at other times.
 using Captured = std::vector<std::function<void()>>;
 std::shared_ptr<Captured>& captured() {
@@ -109,13 +101,6 @@ void check_not_capturing(const char* what) { check(!captured(), "{} while a grap
 void emulate(std::function<void()> work) {
   run_or_keep([work = std::move(work)] {
     const Access access(false);
-    Team::run(lanes(), work);
-  });
-}
-
-void emulate_library(std::function<void()> work) {
-  run_or_keep([work = std::move(work)] {
-    const Access access(false);
     work();
   });
 }
@@ -129,7 +114,7 @@ std::string describe(int) { return "emulated GPU"; }
 void* allocate(int, size_t bytes) { return gpu_region().allocate(bytes); }
 void release(int, void*) {}
 void fill(int, void* data, int byte, size_t bytes) {
-  emulate_library([=] { std::memset(data, byte, bytes); });
+  emulate([=] { std::memset(data, byte, bytes); });
 }
 void copy(Device to, void* destination, Device from, const void* source, size_t bytes) {
   if (to != from) check_not_capturing("a copy to or from the host");
@@ -164,3 +149,22 @@ void run_captured(int, void* list) {
 }
 
 }  // namespace dragoman::gpu
+
+namespace dragoman {
+
+// Few multiprocessors, so that blocks and threads have several things to do one after the other.
+const cuda::Properties& cuda::properties_of(int) {
+  static const Properties properties{.multiprocessors = 2, .shared_memory_per_block = 48 << 10};
+  return properties;
+}
+
+unsigned* cuda::counters(int index) {
+  static unsigned* const counters = [=] {
+    void* const made = gpu::allocate(index, kCounters * sizeof(unsigned));
+    gpu::fill(index, made, 0, kCounters * sizeof(unsigned));
+    return static_cast<unsigned*>(made);
+  }();
+  return counters;
+}
+
+}  // namespace dragoman

@@ -8,13 +8,9 @@
 
 namespace dragoman::gpu {
 
-/// Runs a kernel, or keeps it for a graph: `work`, which must own what it needs, on each thread of
-/// the emulated block, with access to the GPU's memory and none to the CPU's.
-/// DRAGOMAN_EMULATED_LANES says how many threads there are (1 if unset).
+/// Does what a GPU would, or keeps it for a graph: `work`, which must own what it needs, with
+/// access to the GPU's memory and none to the CPU's.
 void emulate(std::function<void()> work);
-
-/// Runs what the GPU's libraries would do, on one thread, in the same way.
-void emulate_library(std::function<void()> work);
 
 /// Memory for the CPU's tensors, which launches cannot touch. Null when there is no more.
 void* allocate_on_cpu(size_t bytes);

@@ -1,6 +1,6 @@
 // The lanes that work on one row of an operation together: a vector unit on a CPU, a block of
-// threads on a GPU (a warp, where the row is short). In the build that emulates a GPU for tests
-// they are threads of the host, so that what is wrong in working together shows without a GPU.
+// threads on a GPU (a warp, where the row is short; tensor/lane_cuda.h). The build that emulates a
+// GPU has both, and decides when it runs.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,19 @@
 #include "core/real.h"
 #include "core/rng.h"
 #include "tensor/tile.h"
-#if defined(DRAGOMAN_EMULATED_GPU)
-#include "tensor/team.h"
+#if defined(DRAGOMAN_KERNELS)
+#include "tensor/lane_cuda.h"
+#endif
+
+// Leaves the rest of a function to lanes that are threads; with CUDA it is compiled for these
+// alone.
+#if defined(__CUDA_ARCH__)
+#define DRAGOMAN_BY_THREADS(call) return lane_of_threads::call
+#elif defined(DRAGOMAN_EMULATED_GPU)
+#define DRAGOMAN_BY_THREADS(call) \
+  if (together()) return lane_of_threads::call
+#else
+#define DRAGOMAN_BY_THREADS(call)
 #endif
 
 namespace dragoman {
@@ -25,19 +36,8 @@ class Lane {
   /// f(0), ..., f(n - 1), in any order. The same lane gets the same element every time.
   template <class F>
   DRAGOMAN_HOST_DEVICE void each(int64_t n, F f) const {
-#if defined(__CUDA_ARCH__)
-    wait();
-    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) f(i);
-    wait();
-#else
-#if defined(DRAGOMAN_EMULATED_GPU)
-    if (const Team* team = Team::current()) {
-      team->wait();
-      for (int64_t i = team->rank(); i < n; i += team->size()) f(i);
-      team->wait();
-      return;
-    }
-#endif
+    DRAGOMAN_BY_THREADS(each(n, f));
+#if !defined(__CUDA_ARCH__)
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) f(i);
 #endif
@@ -52,29 +52,18 @@ class Lane {
   /// f(0) + ... + f(n - 1).
   template <class F>
   DRAGOMAN_HOST_DEVICE real sum(int64_t n, F f) const {
-    real total = 0;
-#if defined(__CUDA_ARCH__)
-    add_to(total, n, f);
-    return combine(total, Add{});
-#else
-#if defined(DRAGOMAN_EMULATED_GPU)
-    if (const Team* team = Team::current()) {
-      for (int64_t i = team->rank(); i < n; i += team->size()) total += f(i);
-      return team->combine(total, Add{});
-    }
-#endif
-    return tile::sum(kPartial, in_lanes(n, total, f, Add{}).values);
+    DRAGOMAN_BY_THREADS(sum<real>(n, f));
+#if !defined(__CUDA_ARCH__)
+    return tile::sum(kPartial, in_lanes(n, real{0}, f, Add{}).values);
 #endif
   }
 
   /// The same with a sum in double precision; alone, in the order of i.
   template <class F>
   DRAGOMAN_HOST_DEVICE double sum_in_double(int64_t n, F f) const {
+    DRAGOMAN_BY_THREADS(sum<double>(n, f));
+#if !defined(__CUDA_ARCH__)
     double total = 0;
-#if defined(__CUDA_ARCH__)
-    add_to(total, n, f);
-    return combine(total, Add{});
-#else
     for (int64_t i = 0; i < n; ++i) total += f(i);
     return total;
 #endif
@@ -83,18 +72,8 @@ class Lane {
   /// to[j] = f(j)(0) + ... + f(j)(n - 1) for each j below `count`.
   template <class F>
   DRAGOMAN_HOST_DEVICE void sums(int64_t count, int64_t n, real* to, F f) const {
-#if defined(__CUDA_ARCH__)
-    wait();
-    for (int64_t j = threadIdx.x / kWarp; j < count; j += blockDim.x / kWarp) {
-      const auto of = f(j);
-      real total = 0;
-#pragma unroll 8
-      for (int64_t i = threadIdx.x % kWarp; i < n; i += kWarp) total += of(i);
-      total = combine_warp(total, Add{});
-      if (threadIdx.x % kWarp == 0) to[j] = total;
-    }
-    wait();
-#else
+    DRAGOMAN_BY_THREADS(sums(count, n, to, f));
+#if !defined(__CUDA_ARCH__)
     for (int64_t j = 0; j < count; ++j) {
       const real total = sum(n, f(j));
       once([=] { to[j] = total; });
@@ -105,17 +84,8 @@ class Lane {
   /// to[j] = max(f(j)(0), ..., f(j)(n(j) - 1)) for each j below `count`, as `max`.
   template <class N, class F>
   DRAGOMAN_HOST_DEVICE void maxima(int64_t count, N n, real* to, F f) const {
-#if defined(__CUDA_ARCH__)
-    wait();
-    for (int64_t j = threadIdx.x / kWarp; j < count; j += blockDim.x / kWarp) {
-      const auto of = f(j);
-      real most = -kLargest;
-      for (int64_t i = threadIdx.x % kWarp; i < n(j); i += kWarp) most = Larger{}(most, of(i));
-      most = combine_warp(most, Larger{});
-      if (threadIdx.x % kWarp == 0) to[j] = most;
-    }
-    wait();
-#else
+    DRAGOMAN_BY_THREADS(maxima(count, n, to, f));
+#if !defined(__CUDA_ARCH__)
     for (int64_t j = 0; j < count; ++j) {
       const real most = max(n(j), f(j));
       once([=] { to[j] = most; });
@@ -127,18 +97,8 @@ class Lane {
   /// in the order of j.
   template <class F, class... Numbers>
   DRAGOMAN_HOST_DEVICE void add_up(int64_t n, int64_t count, F f, Numbers*... to) const {
-#if defined(__CUDA_ARCH__)
-    each(n, [=](int64_t i) {
-      // In registers.
-      add_up_in(
-          [=](auto&... sums) {
-#pragma unroll 4
-            for (int64_t j = 0; j < count; ++j) f(j)(i, sums...);
-            ((to[i] = sums), ...);
-          },
-          to[i]...);
-    });
-#else
+    DRAGOMAN_BY_THREADS(add_up(n, count, f, to...));
+#if !defined(__CUDA_ARCH__)
     for (int64_t j = 0; j < count; ++j) {
       each(n, [=, of = f(j)](int64_t i) { of(i, to[i]...); });
     }
@@ -151,18 +111,9 @@ class Lane {
   /// max(f(0), ..., f(n - 1)); the lowest number for n = 0. NaN is not kept.
   template <class F>
   DRAGOMAN_HOST_DEVICE real max(int64_t n, F f) const {
-    real most = -kLargest;
-#if defined(__CUDA_ARCH__)
-    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) most = Larger{}(most, f(i));
-    return combine(most, Larger{});
-#else
-#if defined(DRAGOMAN_EMULATED_GPU)
-    if (const Team* team = Team::current()) {
-      for (int64_t i = team->rank(); i < n; i += team->size()) most = Larger{}(most, f(i));
-      return team->combine(most, Larger{});
-    }
-#endif
-    return tile::max(kPartial, in_lanes(n, most, f, Larger{}).values);
+    DRAGOMAN_BY_THREADS(max(n, f));
+#if !defined(__CUDA_ARCH__)
+    return tile::max(kPartial, in_lanes(n, -kLargest, f, Larger{}).values);
 #endif
   }
 
@@ -336,65 +287,13 @@ class Lane {
 #if defined(__CUDA_ARCH__)
     return true;
 #elif defined(DRAGOMAN_EMULATED_GPU)
-    return Team::current() != nullptr;
+    return emulated::in_kernel();
 #else
     return false;
 #endif
   }
-
-#if defined(__CUDACC__)
-  static constexpr unsigned kWarp = 32;
-
-  // f with copies of the numbers, which it may change.
-  template <class F, class... Numbers>
-  __device__ static void add_up_in(F f, Numbers... numbers) {
-    f(numbers...);
-  }
-
-  // A block of one warp's width may be several, a row each.
-  __device__ static void wait() {
-    if (blockDim.x == kWarp) {
-      __syncwarp();
-    } else {
-      __syncthreads();
-    }
-  }
-
-  // Adds this thread's numbers, of which several are on their way at once.
-  template <class T, class F>
-  __device__ static void add_to(T& total, int64_t n, F f) {
-    constexpr int kLoads = 8;
-    const int64_t step = blockDim.x;
-    for (int64_t begin = threadIdx.x; begin < n; begin += kLoads * step) {
-      real loaded[kLoads];
-#pragma unroll
-      for (int k = 0; k < kLoads; ++k)
-        loaded[k] = begin + k * step < n ? f(begin + k * step) : real{0};
-#pragma unroll
-      for (int k = 0; k < kLoads; ++k) total += loaded[k];
-    }
-  }
-
-  // The same number in all lanes: within a warp the exchange is symmetric.
-  template <class T, class F>
-  __device__ static T combine_warp(T value, F f) {
-    for (unsigned other = kWarp / 2; other > 0; other /= 2)
-      value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, other));
-    return value;
-  }
-  template <class T, class F>
-  __device__ static T combine(T value, F f) {
-    value = combine_warp(value, f);
-    if (blockDim.x == kWarp) return value;
-    __shared__ T parts[kWarp];
-    __syncthreads();  // whoever still reads the parts of the reduction before
-    if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = value;
-    __syncthreads();
-    value = parts[0];
-    for (unsigned warp = 1; warp < blockDim.x / kWarp; ++warp) value = f(value, parts[warp]);
-    return value;
-  }
-#endif
 };
+
+#undef DRAGOMAN_BY_THREADS
 
 }  // namespace dragoman

@@ -20,11 +20,9 @@
 #include "tensor/device.h"
 #include "tensor/lane.h"
 #include "tensor/launch_cpu.h"
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
 #include "tensor/launch_cuda.h"
 #include "tensor/scatter_cuda.h"
-#elif defined(DRAGOMAN_EMULATED_GPU)
-#include "tensor/launch_emulated.h"
 #elif defined(DRAGOMAN_CUDA)
 #error "a source that launches operations is compiled as CUDA: see dragoman_cuda_sources in CMake"
 #endif
@@ -73,7 +71,7 @@ void sum_rows([[maybe_unused]] Device device, int64_t rows, int64_t columns,
 /// The same for up to kMostMatrices matrices.
 template <class... F>
 void sum_rows_of_each(Device device, std::span<const MatrixSums<F...>> matrices) {
-#if defined(__CUDACC__)
+#if defined(DRAGOMAN_KERNELS)
   if (device.on_gpu()) return gpu::sum_rows_of_each(device, matrices);
 #endif
   for (const MatrixSums<F...>& matrix : matrices) {

@@ -2,14 +2,12 @@
 // threads of a block in a fixed order: results are the same from run to run.
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include <algorithm>
 
 #include "tensor/allocator.h"
 #include "tensor/column_sums.h"
-#include "tensor/cuda.h"
 #include "tensor/device.h"
+#include "tensor/kernel.h"
 #include "tensor/lane.h"
 
 namespace dragoman::launch::gpu {
@@ -35,14 +33,8 @@ inline unsigned blocks_for(int64_t n, int64_t per_block) {
 // half empty at last.
 template <class... Arguments>
 unsigned blocks_at_once(int index, void (*kernel)(Arguments...)) {
-  int of_one = 0;
-  cuda::check_call(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_one, kernel, kThreads, 0),
-                   "a kernel cannot be launched");
-  return static_cast<unsigned>(of_one * cuda::properties_of(index).multiprocessors);
-}
-
-inline void check_launch() {
-  cuda::check_call(cudaGetLastError(), "a kernel could not be launched");
+  return static_cast<unsigned>(cuda::blocks_at_once(kernel, kThreads) *
+                               cuda::properties_of(index).multiprocessors);
 }
 
 template <class F>
@@ -89,8 +81,7 @@ __global__ void rows_kernel(int64_t rows, F f) {
 // The scratch of a block lies in its shared memory, or, where that is too small, in `memory`.
 template <class F>
 __global__ void tasks_kernel(int64_t count, int64_t scratch, real* memory, F f) {
-  extern __shared__ real shared[];
-  real* const own = memory ? memory + blockIdx.x * scratch : shared;
+  real* const own = memory ? memory + blockIdx.x * scratch : cuda::shared_memory<real>();
   for (int64_t task = blockIdx.x; task < count; task += gridDim.x) f(Lane{}, task, own);
 }
 
@@ -234,40 +225,31 @@ __global__ void sum_rows_kernel(const __grid_constant__ Matrices<F...> matrices,
 template <class F>
 void map(Device device, int64_t n, F f) {
   if (n == 0) return;
-  const cudaStream_t stream = cuda::stream_of(device.index);
   static const unsigned at_once = detail::blocks_at_once(device.index, detail::map_kernel<F>);
   const unsigned blocks = std::min(detail::blocks_for(n, detail::kThreads), at_once);
-  detail::map_kernel<<<blocks, detail::kThreads, 0, stream>>>(n, f);
-  detail::check_launch();
+  cuda::launch(device, {blocks, detail::kThreads}, detail::map_kernel<F>, n, f);
 }
 
 template <class F>
 void map_random(Device device, int64_t n, RandomKey key, F f) {
   if (n == 0) return;
-  const cudaStream_t stream = cuda::stream_of(device.index);
   const unsigned blocks = std::min(detail::blocks_for((n + 3) / 4, detail::kThreads),
                                    detail::most_blocks(device.index));
-  detail::map_random_kernel<<<blocks, detail::kThreads, 0, stream>>>(n, key, f);
-  detail::check_launch();
+  cuda::launch(device, {blocks, detail::kThreads}, detail::map_random_kernel<F>, n, key, f);
 }
 
 template <class F>
 void rows(Device device, int64_t rows, int64_t columns, F f) {
   if (rows == 0) return;
-  const cudaStream_t stream = cuda::stream_of(device.index);
-  if (columns <= detail::kWarpColumns) {
-    const dim3 block(detail::kWarp, detail::kThreads / detail::kWarp);
-    detail::rows_kernel<<<detail::blocks_for(rows, block.y), block, 0, stream>>>(rows, f);
-  } else {
-    detail::rows_kernel<<<static_cast<unsigned>(rows), detail::kThreads, 0, stream>>>(rows, f);
-  }
-  detail::check_launch();
+  const bool warps = columns <= detail::kWarpColumns;
+  const dim3 block =
+      warps ? dim3(detail::kWarp, detail::kThreads / detail::kWarp) : dim3(detail::kThreads);
+  cuda::launch(device, {detail::blocks_for(rows, block.y), block}, detail::rows_kernel<F>, rows, f);
 }
 
 template <class F>
 void tasks(Device device, int64_t count, int64_t scratch, int64_t work, F f) {
   if (count == 0) return;
-  const cudaStream_t stream = cuda::stream_of(device.index);
   // Warps that the work of a task keeps busy: more where tasks are too few to keep the GPU busy.
   const int64_t each = work / count;
   const bool few = count <= 4 * cuda::properties_of(device.index).multiprocessors;
@@ -276,14 +258,14 @@ void tasks(Device device, int64_t count, int64_t scratch, int64_t work, F f) {
   const unsigned blocks = std::min(static_cast<unsigned>(count), detail::most_blocks(device.index));
   const size_t bytes = static_cast<size_t>(scratch) * sizeof(real);
   if (bytes <= cuda::properties_of(device.index).shared_memory_per_block) {
-    detail::tasks_kernel<<<blocks, threads, bytes, stream>>>(count, scratch, nullptr, f);
+    cuda::launch(device, {blocks, threads, bytes}, detail::tasks_kernel<F>, count, scratch, nullptr,
+                 f);
   } else {
     // The next tensor that gets this memory is written behind this launch.
     const auto memory = Allocator::of(device).allocate(blocks * bytes);
-    detail::tasks_kernel<<<blocks, threads, 0, stream>>>(count, scratch,
-                                                         static_cast<real*>(memory->data()), f);
+    cuda::launch(device, {blocks, threads}, detail::tasks_kernel<F>, count, scratch,
+                 static_cast<real*>(memory->data()), f);
   }
-  detail::check_launch();
 }
 
 template <class... F>
@@ -312,10 +294,9 @@ void sum_rows_of_each(Device device, std::span<const MatrixSums<F...>> matrices)
     check(grid.x * grid.z <= cuda::kCounters, "{} columns are too many to be summed up", columns);
     const size_t distance = sizeof...(F) * grid.y * static_cast<size_t>(columns);
     const auto memory = Allocator::of(device).allocate(grid.z * distance * sizeof(real));
-    detail::sum_rows_kernel<kWidth><<<grid, block, 0, cuda::stream_of(device.index)>>>(
-        given, rows_of_one, static_cast<real*>(memory->data()), static_cast<int64_t>(distance),
-        cuda::counters(device.index));
-    detail::check_launch();
+    cuda::launch(device, {grid, block}, detail::sum_rows_kernel<kWidth, F...>, given, rows_of_one,
+                 static_cast<real*>(memory->data()), static_cast<int64_t>(distance),
+                 cuda::counters(device.index));
   };
   if constexpr ((detail::ReadsFour<F> && ...)) {
     if (fours) return launch(std::integral_constant<int, 4>{});

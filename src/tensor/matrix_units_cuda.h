@@ -5,6 +5,12 @@
 #include <cstdint>
 
 #include "core/bf16.h"
+#include "tensor/kernel.h"
+#if defined(DRAGOMAN_EMULATED_GPU)
+#include "tensor/instructions_emulated.h"
+#else
+#include "tensor/instructions_cuda.h"
+#endif
 
 namespace dragoman::matrix_units {
 
@@ -13,45 +19,6 @@ inline constexpr int kTile = 16;
 
 __device__ inline int lane() { return static_cast<int>(threadIdx.x) % 32; }
 __device__ inline int warp() { return static_cast<int>(threadIdx.x) / 32; }
-
-__device__ inline uint32_t pair(float low, float high) {
-  uint32_t both;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-  return both;
-}
-
-// 2^x, which is 0 for what a float holds with fewer digits.
-__device__ inline float power(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
-// c += a b of one tile.
-__device__ inline void multiply_tile(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
-                                     uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-      "{%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-// Four matrices [8, 8], whose rows the lanes have the addresses of.
-__device__ inline void load_tiles(uint32_t (&to)[4], const Bf16* row) {
-  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(address)
-               : "memory");
-}
-__device__ inline void load_tiles_transposed(uint32_t (&to)[4], const Bf16* row) {
-  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(address)
-               : "memory");
-}
 
 // Starts to copy kRows rows of a head, of which `count` are there, of `dim` numbers; the rest of
 // the tile becomes zeros.
@@ -63,22 +30,18 @@ __device__ void load(Bf16* tile, const Bf16* from, int64_t stride, int count, in
   const int column = static_cast<int>(threadIdx.x) % kPieces * 8;
   const Bf16* source = from + (column < dim ? first * stride + column : 0);
   const int there = column < dim ? count : 0;
-  const auto to =
-      static_cast<uint32_t>(__cvta_generic_to_shared(tile + first * S::kStride + column));
+  Bf16* const to = tile + first * S::kStride + column;
 #pragma unroll
   for (int row = 0; row < kRows; row += kStep) {
     const bool copies = first + row < there;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                     to + static_cast<uint32_t>(row * S::kStride) * 2),
-                 "l"(copies ? source : from), "r"(copies ? 16 : 0)
-                 : "memory");
+    begin_copy(to + row * S::kStride, copies ? source : from, copies ? 16 : 0);
     source += kStep * stride;
   }
 }
 
 // Waits until what all threads began to copy is there for all.
 __device__ inline void finish_loads() {
-  asm volatile("cp.async.wait_all;" ::: "memory");
+  finish_copies();
   __syncthreads();
 }
 

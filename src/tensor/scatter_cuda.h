@@ -3,6 +3,7 @@
 // from run to run.
 #pragma once
 
+#include "tensor/gpu.h"
 #include "tensor/launch_cuda.h"
 
 namespace dragoman::launch::gpu {
@@ -194,7 +195,6 @@ void scatter_add_rows(Device device, int64_t rows, int64_t columns, const int32_
                       int64_t targets, real* to, F f) {
   using namespace detail;
   if (rows == 0 || columns == 0) return;
-  const cudaStream_t stream = cuda::stream_of(device.index);
   const auto all = static_cast<size_t>(rows);
   const size_t cleared = sizeof(Lists) + static_cast<size_t>(targets) * sizeof(Occurrences);
   // Places, lists, and the indices of many rows.
@@ -204,20 +204,19 @@ void scatter_add_rows(Device device, int64_t rows, int64_t columns, const int32_
   auto* const place = reinterpret_cast<unsigned*>(of + targets);
   unsigned* const list = place + all;
   auto* const many = reinterpret_cast<int32_t*>(list + all);
-  cuda::check_call(cudaMemsetAsync(lists, 0, cleared, stream), "memory cannot be cleared");
-  const unsigned blocks = blocks_for(rows, kThreads);
-  count_kernel<<<blocks, kThreads, 0, stream>>>(rows, index, of, place);
-  begin_kernel<<<blocks, kThreads, 0, stream>>>(rows, index, of, lists, many);
-  list_kernel<<<blocks, kThreads, 0, stream>>>(rows, index, of, place, list);
-  scatter_few_kernel<<<blocks_for(rows, kWarps), dim3(kWarp, kWarps), 0, stream>>>(
-      rows, columns, index, of, list, to, f);
+  dragoman::gpu::fill(device.index, lists, 0, cleared);
+  const cuda::Shape a_thread_each{blocks_for(rows, kThreads), kThreads};
+  cuda::launch(device, a_thread_each, count_kernel, rows, index, of, place);
+  cuda::launch(device, a_thread_each, begin_kernel, rows, index, of, lists, many);
+  cuda::launch(device, a_thread_each, list_kernel, rows, index, of, place, list);
+  cuda::launch(device, {blocks_for(rows, kWarps), {kWarp, kWarps}}, scatter_few_kernel<F>, rows,
+               columns, index, of, list, to, f);
   if (rows > kFew) {
     const dim3 grid(std::min(blocks_for(rows, kFew + 1), most_blocks(device.index)),
                     blocks_for(columns, kTogether * kWarp));
-    scatter_many_kernel<<<grid, dim3(kWarp, kManyWarps), 0, stream>>>(rows, columns, lists, many,
-                                                                      of, list, to, f);
+    cuda::launch(device, {grid, {kWarp, kManyWarps}}, scatter_many_kernel<F>, rows, columns, lists,
+                 many, of, list, to, f);
   }
-  check_launch();
 }
 
 }  // namespace dragoman::launch::gpu

@@ -2,11 +2,10 @@
 // multiple of their size.
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include <type_traits>
 
 #include "core/bf16.h"
+#include "tensor/kernel.h"
 
 namespace dragoman::vectors {
 

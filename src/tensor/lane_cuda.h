@@ -1,0 +1,128 @@
+// What Lane (tensor/lane.h) does where lanes are the threads of a GPU's block, or of a warp: a
+// block of one warp's width may be several, a row each.
+#pragma once
+
+#include <cstdint>
+
+#include "core/real.h"
+#include "tensor/kernel.h"
+
+namespace dragoman::lane_of_threads {
+
+inline constexpr unsigned kWarp = 32;
+inline constexpr real kLargest = static_cast<real>(3.4028234663852886e38);
+
+struct Add {
+  __device__ auto operator()(auto a, auto b) const { return a + b; }
+};
+struct Larger {
+  __device__ real operator()(real a, real b) const { return b > a ? b : a; }
+};
+
+__device__ inline void wait() {
+  if (blockDim.x == kWarp) {
+    __syncwarp();
+  } else {
+    __syncthreads();
+  }
+}
+
+template <class F>
+__device__ void each(int64_t n, F f) {
+  wait();
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) f(i);
+  wait();
+}
+
+// The same number in all lanes: within a warp the exchange is symmetric.
+template <class T, class F>
+__device__ T combine_warp(T value, F f) {
+  for (unsigned other = kWarp / 2; other > 0; other /= 2)
+    value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, other));
+  return value;
+}
+template <class T, class F>
+__device__ T combine(T value, F f) {
+  value = combine_warp(value, f);
+  if (blockDim.x == kWarp) return value;
+  __shared__ T parts[kWarp];
+  __syncthreads();  // whoever still reads the parts of the reduction before
+  if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  value = parts[0];
+  for (unsigned warp = 1; warp < blockDim.x / kWarp; ++warp) value = f(value, parts[warp]);
+  return value;
+}
+
+// A sum of the type T, for which several numbers of a thread are on their way at once.
+template <class T, class F>
+__device__ T sum(int64_t n, F f) {
+  constexpr int kLoads = 8;
+  const int64_t step = blockDim.x;
+  T total = 0;
+  for (int64_t begin = threadIdx.x; begin < n; begin += kLoads * step) {
+    real loaded[kLoads];
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k)
+      loaded[k] = begin + k * step < n ? f(begin + k * step) : real{0};
+#pragma unroll
+    for (int k = 0; k < kLoads; ++k) total += loaded[k];
+  }
+  return combine(total, Add{});
+}
+
+template <class F>
+__device__ real max(int64_t n, F f) {
+  real most = -kLargest;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) most = Larger{}(most, f(i));
+  return combine(most, Larger{});
+}
+
+template <class F>
+__device__ void sums(int64_t count, int64_t n, real* to, F f) {
+  wait();
+  for (int64_t j = threadIdx.x / kWarp; j < count; j += blockDim.x / kWarp) {
+    const auto of = f(j);
+    real total = 0;
+#pragma unroll 8
+    for (int64_t i = threadIdx.x % kWarp; i < n; i += kWarp) total += of(i);
+    total = combine_warp(total, Add{});
+    if (threadIdx.x % kWarp == 0) to[j] = total;
+  }
+  wait();
+}
+
+template <class N, class F>
+__device__ void maxima(int64_t count, N n, real* to, F f) {
+  wait();
+  for (int64_t j = threadIdx.x / kWarp; j < count; j += blockDim.x / kWarp) {
+    const auto of = f(j);
+    real most = -kLargest;
+    for (int64_t i = threadIdx.x % kWarp; i < n(j); i += kWarp) most = Larger{}(most, of(i));
+    most = combine_warp(most, Larger{});
+    if (threadIdx.x % kWarp == 0) to[j] = most;
+  }
+  wait();
+}
+
+// f with copies of the numbers, which it may change.
+template <class F, class... Numbers>
+__device__ void with_copies(F f, Numbers... numbers) {
+  f(numbers...);
+}
+
+template <class F, class... Numbers>
+__device__ void add_up(int64_t n, int64_t count, F f, Numbers*... to) {
+  each(n, [=](int64_t i) {
+    // In registers.
+    with_copies(
+        [=](auto&... sums) {
+#pragma unroll 4
+          for (int64_t j = 0; j < count; ++j) f(j)(i, sums...);
+          ((to[i] = sums), ...);
+        },
+        to[i]...);
+  });
+}
+
+}  // namespace dragoman::lane_of_threads

@@ -185,6 +185,21 @@ TEST(Allocator, PoisonShowsAsNaNAndMinusOne) {
   EXPECT_THAT(ids, testing::Each(-1));
 }
 
+TEST(Allocator, TellsTheAddressSanitizerWhatMayBeTouched) {
+#if defined(__SANITIZE_ADDRESS__)
+  const float* of_the_last = nullptr;
+  {
+    const Tensor tensor = Tensor::zeros({70});  // of a block of 320 bytes
+    of_the_last = tensor.data();
+    EXPECT_EQ(of_the_last[69], 0);
+    EXPECT_DEATH(EXPECT_EQ(of_the_last[70], 0), "use-after-poison");
+  }
+  EXPECT_DEATH(EXPECT_EQ(of_the_last[0], 0), "use-after-poison");
+#else
+  GTEST_SKIP() << "for a build with the address sanitizer";
+#endif
+}
+
 TEST(Allocator, SaysHowMuchWasAskedFor) {
   EXPECT_THAT([] { Tensor::empty({int64_t{1} << 50}); },
               ThrowsMessage<OutOfMemory>(

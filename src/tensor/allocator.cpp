@@ -11,6 +11,9 @@
 #if defined(DRAGOMAN_EMULATED_GPU)
 #include "tensor/gpu_emulated.h"
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace dragoman {
 namespace {
@@ -59,6 +62,16 @@ void return_to_system(Device device, void* data, [[maybe_unused]] size_t size) {
 #endif
 }
 
+// Tells the address sanitizer, which knows nothing of memory that is kept, that only the first
+// `bytes` of a block of `size` may be touched, on the CPU or a GPU that is emulated.
+void allow_access([[maybe_unused]] void* data, [[maybe_unused]] size_t bytes,
+                  [[maybe_unused]] size_t size) {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(data, bytes);
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(data) + bytes, size - bytes);
+#endif
+}
+
 }  // namespace
 
 Buffer::~Buffer() { Allocator::of(device_).give_back(data_, bytes_, of_graphs_); }
@@ -95,9 +108,11 @@ std::shared_ptr<Buffer> Allocator::allocate(size_t bytes) {
   ++statistics_.allocations;
   statistics_.in_use += size;
   statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+  // What a graph does it does later, when the memory has been other tensors' as well.
+  allow_access(data, making_graph_ ? size : bytes, size);
   if (poison_) {
-    device_.on_gpu() ? gpu::fill(device_.index, data, 0xFF, size)
-                     : static_cast<void>(std::memset(data, 0xFF, size));
+    device_.on_gpu() ? gpu::fill(device_.index, data, 0xFF, bytes)
+                     : static_cast<void>(std::memset(data, 0xFF, bytes));
   }
   return std::make_shared<Buffer>(data, size, device_, making_graph_);
 }
@@ -124,6 +139,7 @@ void Allocator::give_back(void* data, size_t bytes, bool of_graphs) {
   const std::lock_guard lock(mutex_);
   (of_graphs && graphs_ > 0 ? cached_of_graphs_ : cached_)[bytes].push_back(data);
   statistics_.in_use -= bytes;
+  if (!of_graphs) allow_access(data, 0, bytes);
 }
 
 void Allocator::begin_graph() {
@@ -150,7 +166,10 @@ void Allocator::drop_graph() {
 
 void Allocator::release_cached_locked() {
   for (auto& [size, blocks] : cached_) {
-    for (void* data : blocks) return_to_system(device_, data, size);
+    for (void* data : blocks) {
+      allow_access(data, size, size);
+      return_to_system(device_, data, size);
+    }
     statistics_.reserved -= size * blocks.size();
   }
   cached_.clear();

@@ -191,6 +191,7 @@ TEST(EmulatedGpuDeathTest, StopsAtAnExchangeOfPartOfAWarp) {
 TEST(EmulatedGpuDeathTest, StopsAtShapesThatNoGpuTakes) {
   EXPECT_DEATH(in_threads(1, 1025, 0, [] {}), "more threads, or fewer, than a block can have");
   EXPECT_DEATH(in_threads(0, 32, 0, [] {}), "a launch of no blocks");
+  EXPECT_DEATH(in_threads(1, 32, 100 << 10, [] {}), "more shared memory than a block can have");
 }
 
 void fill_kernel(float* to) { *to = 1; }

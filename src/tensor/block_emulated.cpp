@@ -19,7 +19,8 @@ namespace dragoman::emulated {
 namespace {
 
 constexpr size_t kStack = size_t{256} << 10;
-constexpr uint32_t kMostThreads = 1024;  // of a block
+constexpr uint32_t kMostThreads = 1024;           // of a block
+constexpr size_t kMostShared = size_t{99} << 10;  // bytes, on the GPUs that have least (8.6)
 
 // What was done before release() is done after acquire().
 struct Order {
@@ -201,6 +202,7 @@ void run(const Dimensions& blocks, const Dimensions& threads, size_t shared,
   require(blocks.count() > 0, "a launch of no blocks");
   require(threads.count() > 0 && threads.count() <= kMostThreads,
           "more threads, or fewer, than a block can have");
+  require(shared <= kMostShared, "more shared memory than a block can have");
   while (block.threads.size() < threads.count())
     block.threads.push_back(std::make_unique<Thread>(live));
   block.kernel = &kernel;

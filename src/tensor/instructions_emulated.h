@@ -2,6 +2,7 @@
 // tile is told by NVIDIA's "PTX ISA", of mma.m16n8k16 and ldmatrix.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>

@@ -10,8 +10,9 @@
 
 namespace dragoman::cuda {
 
-/// The shape of a launch; each block has `shared` bytes of memory beside what its kernel declares.
-struct Shape {
+/// What a kernel is launched with; each block has `shared` bytes of memory beside what its kernel
+/// declares.
+struct Grid {
   dim3 blocks, threads;
   size_t shared = 0;
 };
@@ -19,9 +20,9 @@ struct Shape {
 #if defined(__CUDACC__)
 /// Gives the device a kernel to do behind what it was given before.
 template <class... P>
-void launch(Device device, const Shape& shape, void (*kernel)(P...),
+void launch(Device device, const Grid& grid, void (*kernel)(P...),
             const std::type_identity_t<P>&... arguments) {
-  kernel<<<shape.blocks, shape.threads, shape.shared, stream_of(device.index)>>>(arguments...);
+  kernel<<<grid.blocks, grid.threads, grid.shared, stream_of(device.index)>>>(arguments...);
   check_call(cudaGetLastError(), "a kernel could not be launched");
 }
 

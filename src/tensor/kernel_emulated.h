@@ -95,19 +95,19 @@ inline uint32_t atomicMax(uint32_t* to, uint32_t value) {
   return old;
 }
 
+// As in kernel_cuda.h.
 namespace dragoman::cuda {
 
-struct Shape {
+struct Grid {
   dim3 blocks, threads;
   size_t shared = 0;
 };
 
 template <class... P>
-void launch(Device, const Shape& shape, void (*kernel)(P...),
+void launch(Device, const Grid& grid, void (*kernel)(P...),
             const std::type_identity_t<P>&... arguments) {
   gpu::emulate([=, arguments = std::tuple<P...>(arguments...)] {
-    emulated::run(shape.blocks, shape.threads, shape.shared,
-                  [&] { std::apply(kernel, arguments); });
+    emulated::run(grid.blocks, grid.threads, grid.shared, [&] { std::apply(kernel, arguments); });
   });
 }
 
@@ -122,7 +122,7 @@ int blocks_at_once(void (*)(P...), unsigned) {
   return 1;
 }
 
-// All that a block asks for is there.
+// A block has what it asks for.
 template <class... P>
 void allow_shared_memory(void (*)(P...), size_t) {}
 

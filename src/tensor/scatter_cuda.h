@@ -205,7 +205,7 @@ void scatter_add_rows(Device device, int64_t rows, int64_t columns, const int32_
   unsigned* const list = place + all;
   auto* const many = reinterpret_cast<int32_t*>(list + all);
   dragoman::gpu::fill(device.index, lists, 0, cleared);
-  const cuda::Shape a_thread_each{blocks_for(rows, kThreads), kThreads};
+  const cuda::Grid a_thread_each{blocks_for(rows, kThreads), kThreads};
   cuda::launch(device, a_thread_each, count_kernel, rows, index, of, place);
   cuda::launch(device, a_thread_each, begin_kernel, rows, index, of, lists, many);
   cuda::launch(device, a_thread_each, list_kernel, rows, index, of, place, list);

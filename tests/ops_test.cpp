@@ -20,7 +20,9 @@ using testing::ElementsAre;
 using testing::StartsWith;
 using testing::ThrowsMessage;
 
-Variable zeros(const Shape& shape) { return Variable::leaf(Tensor::zeros(shape)); }
+Variable zeros(const Shape& shape, Device device = {}) {
+  return Variable::leaf(Tensor::zeros(shape, DType::kReal, device));
+}
 Tensor ids(std::vector<int32_t> values) { return Tensor::from(values); }
 
 // Uses that do not fit: each must throw an Error that begins with the operation's name.
@@ -377,6 +379,27 @@ TEST(Norms, OfConstantRowsAreFinite) {
   EXPECT_THAT(y.value().to_host(), Each(0));
   tape.backward(sum(tape, y));
   EXPECT_TRUE(all_finite(x.sink()->gradient));
+}
+
+// Such a row is a whole block's on a GPU, and not one that the kernels of norms hold.
+TEST(Norms, OfLongRowsHaveMeanZeroAndVarianceOne) {
+  const int64_t n = 5, d = 1301;
+  std::vector<real> numbers(static_cast<size_t>(n * d));
+  for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<real>(i * i % 89) + 3;
+  for (const Device device : all_devices()) {
+    Tape tape;
+    const Tensor gain = Tensor::empty({d}, DType::kReal, device);
+    gain.fill(1);
+    const Variable y = layer_norm(tape, Variable(Tensor::from(numbers, {n, d}, device)),
+                                  Variable(gain), zeros({d}, device), 1e-5f);
+    const std::vector<real> made = y.value().to_host();
+    for (auto row = made.begin(); row != made.end(); row += d) {
+      double sum = 0, squares = 0;
+      for (auto x = row; x != row + d; ++x) sum += *x, squares += double{*x} * *x;
+      EXPECT_NEAR(sum / d, 0, 1e-5) << to_string(device);
+      EXPECT_NEAR(squares / d, 1, 1e-4) << to_string(device);
+    }
+  }
 }
 
 // What went wrong must stay visible.

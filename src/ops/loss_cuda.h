@@ -7,19 +7,13 @@
 
 #include "core/math.h"
 #include "tensor/kernel.h"
+#include "tensor/reductions.h"
 #include "tensor/vectors_cuda.h"
 
 namespace dragoman::loss_detail::gpu {
 
 inline constexpr int kThreads = 512, kWarps = kThreads / 32;
 inline constexpr int kTogether = 4;  // numbers that a thread reads at once
-
-struct Sum {
-  __device__ float operator()(float a, float b) const { return a + b; }
-};
-struct Larger {
-  __device__ float operator()(float a, float b) const { return b > a ? b : a; }
-};
 
 // f over the numbers of all threads, for all of them.
 template <class F>
@@ -63,7 +57,7 @@ __global__ void __launch_bounds__(kThreads, blocks_with(kHeld * sizeof(typename 
   }
   each_part([&](auto& four, int c) { vectors::load(four, from + c); });
   const float at_target = from[target];
-  float most = -3.4028234663852886e38f, total = 0, sum = 0;
+  float most = reduce::kLowest, total = 0, sum = 0;
   each_part([&](const auto& four, int) {
     float x[kTogether];
     vectors::unpack(x, four);
@@ -72,14 +66,14 @@ __global__ void __launch_bounds__(kThreads, blocks_with(kHeld * sizeof(typename 
       total += x[i];
     }
   });
-  most = combine(most, Larger{});
-  total = combine(total, Sum{});
+  most = combine(most, reduce::Larger{});
+  total = combine(total, reduce::Add{});
   each_part([&](const auto& four, int) {
     float x[kTogether];
     vectors::unpack(x, four);
     for (int i = 0; i < kTogether; ++i) sum += exp_of(x[i] - most);
   });
-  sum = combine(sum, Sum{});
+  sum = combine(sum, reduce::Add{});
   const float log_total = most + std::log(sum), chosen = at_target - log_total;
   if (threadIdx.x == 0) {
     f.log_probabilities[row] = chosen;

@@ -8,6 +8,7 @@
 
 #include "core/real.h"
 #include "core/rng.h"
+#include "tensor/reductions.h"
 #include "tensor/tile.h"
 #if defined(DRAGOMAN_KERNELS)
 #include "tensor/lane_cuda.h"
@@ -54,7 +55,7 @@ class Lane {
   DRAGOMAN_HOST_DEVICE real sum(int64_t n, F f) const {
     DRAGOMAN_BY_THREADS(sum<real>(n, f));
 #if !defined(__CUDA_ARCH__)
-    return tile::sum(kPartial, in_lanes(n, real{0}, f, Add{}).values);
+    return tile::sum(kPartial, in_lanes(n, real{0}, f, reduce::Add{}).values);
 #endif
   }
 
@@ -106,14 +107,14 @@ class Lane {
   }
 
   /// The lowest number.
-  DRAGOMAN_HOST_DEVICE static constexpr real lowest() { return -kLargest; }
+  DRAGOMAN_HOST_DEVICE static constexpr real lowest() { return reduce::kLowest; }
 
   /// max(f(0), ..., f(n - 1)); the lowest number for n = 0. NaN is not kept.
   template <class F>
   DRAGOMAN_HOST_DEVICE real max(int64_t n, F f) const {
     DRAGOMAN_BY_THREADS(max(n, f));
 #if !defined(__CUDA_ARCH__)
-    return tile::max(kPartial, in_lanes(n, -kLargest, f, Larger{}).values);
+    return tile::max(kPartial, in_lanes(n, reduce::kLowest, f, reduce::Larger{}).values);
 #endif
   }
 
@@ -246,15 +247,6 @@ class Lane {
   }
 
  private:
-  static constexpr real kLargest = static_cast<real>(3.4028234663852886e38);
-
-  struct Add {
-    DRAGOMAN_HOST_DEVICE auto operator()(auto a, auto b) const { return a + b; }
-  };
-  struct Larger {
-    DRAGOMAN_HOST_DEVICE real operator()(real a, real b) const { return b > a ? b : a; }
-  };
-
 #if !defined(__CUDA_ARCH__)
   // Two vectors of partial results, so that one need not wait for the other. (The reductions of
   // OpenMP end with one addition after the other.)

@@ -6,18 +6,11 @@
 
 #include "core/real.h"
 #include "tensor/kernel.h"
+#include "tensor/reductions.h"
 
 namespace dragoman::lane_of_threads {
 
 inline constexpr unsigned kWarp = 32;
-inline constexpr real kLargest = static_cast<real>(3.4028234663852886e38);
-
-struct Add {
-  __device__ auto operator()(auto a, auto b) const { return a + b; }
-};
-struct Larger {
-  __device__ real operator()(real a, real b) const { return b > a ? b : a; }
-};
 
 __device__ inline void wait() {
   if (blockDim.x == kWarp) {
@@ -68,14 +61,14 @@ __device__ T sum(int64_t n, F f) {
 #pragma unroll
     for (int k = 0; k < kLoads; ++k) total += loaded[k];
   }
-  return combine(total, Add{});
+  return combine(total, reduce::Add{});
 }
 
 template <class F>
 __device__ real max(int64_t n, F f) {
-  real most = -kLargest;
-  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) most = Larger{}(most, f(i));
-  return combine(most, Larger{});
+  real most = reduce::kLowest;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) most = reduce::Larger{}(most, f(i));
+  return combine(most, reduce::Larger{});
 }
 
 template <class F>
@@ -86,7 +79,7 @@ __device__ void sums(int64_t count, int64_t n, real* to, F f) {
     real total = 0;
 #pragma unroll 8
     for (int64_t i = threadIdx.x % kWarp; i < n; i += kWarp) total += of(i);
-    total = combine_warp(total, Add{});
+    total = combine_warp(total, reduce::Add{});
     if (threadIdx.x % kWarp == 0) to[j] = total;
   }
   wait();
@@ -97,9 +90,10 @@ __device__ void maxima(int64_t count, N n, real* to, F f) {
   wait();
   for (int64_t j = threadIdx.x / kWarp; j < count; j += blockDim.x / kWarp) {
     const auto of = f(j);
-    real most = -kLargest;
-    for (int64_t i = threadIdx.x % kWarp; i < n(j); i += kWarp) most = Larger{}(most, of(i));
-    most = combine_warp(most, Larger{});
+    real most = reduce::kLowest;
+    for (int64_t i = threadIdx.x % kWarp; i < n(j); i += kWarp)
+      most = reduce::Larger{}(most, of(i));
+    most = combine_warp(most, reduce::Larger{});
     if (threadIdx.x % kWarp == 0) to[j] = most;
   }
   wait();

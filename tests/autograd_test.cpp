@@ -231,6 +231,22 @@ TEST(Variable, AddsToItsOwnPartOfATensorInPlace) {
   EXPECT_THAT(gradient_of(y), ElementsAre(3, 4));
 }
 
+TEST(Tape, FindsWhatTapesBeforeItPrepared) {
+  int made = 0;
+  const auto make = [&] { return std::make_shared<int>(++made); };
+  const Tape::Key key{&made};
+  const auto prepared = std::make_shared<SharedObjects>();
+  for (const int number : {1, 1}) {
+    Tape tape(prepared);
+    EXPECT_FALSE(tape.recording());
+    EXPECT_EQ(*tape.prepared<int>(key, make), number);
+  }
+  Tape alone(/*recording=*/false);
+  EXPECT_EQ(*alone.prepared<int>(key, make), 2);
+  Tape other(prepared);
+  EXPECT_EQ(*other.shared<int>(key, make), 3) << "what depends on a batch is a tape's own";
+}
+
 TEST(Variable, RejectsAGradientOfAnotherSize) {
   const Variable x = Variable::leaf(values({1, 2}));
   EXPECT_THROW(x.add_gradient(values({1, 2, 3})), Error);

@@ -43,7 +43,7 @@ KERNELS = {
     "slice_columns": [r"rows_kernel<.*copy_columns\(", r"rows_kernel<.*add_columns\("],
     "concat_rows": [r"map_kernel<.*Convert<float, float>", r"map_kernel<.*WriteEach<float>"],
     "split_rows": [r"map_kernel<.*Convert<float, float>", r"map_kernel<.*WriteEach<float>"],
-    "gather_rows": [r"rows_kernel<.*GatherRow<float>", r"_kernel<dragoman::gather_rows\("],
+    "gather_rows": [r"rows_kernel<.*GatherRow<float, float>", r"_kernel<dragoman::gather_rows\("],
     "permute_rows": [r"rows_kernel<.*PermuteRow<.*Write<float>", r"rows_kernel<.*PermuteRow<.*GradientWriter>"],
     "matmul": [PRODUCT],
     "linear": [PRODUCT, BIAS],

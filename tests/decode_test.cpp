@@ -14,6 +14,7 @@
 #include "decode/alignment.h"
 #include "decode/scoring.h"
 #include "decode/translator.h"
+#include "tensor/gemm.h"
 
 namespace dragoman {
 namespace {
@@ -23,6 +24,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
+using ::testing::StartsWith;
+using ::testing::ThrowsMessage;
 using Ids = std::vector<int32_t>;
 
 std::string name_of(Device device) { return device.on_gpu() ? "gpu" : "cpu"; }
@@ -168,12 +171,18 @@ TEST_P(TranslatorTest, TranslatesOnEveryDeviceAsOnTheCpu) {
   }
 }
 
-TEST_P(TranslatorTest, FindsTheProbabilityThatTeacherForcingGives) {
-  const Model model = make_model();
+// How far a search with `precision` is from a tape of floats in the log-probability of what it
+// finds: the mean over all pieces.
+double distance_from_teacher_forcing(const Model& model, const std::string& precision) {
+  const DecodingConfig decoding = quick_decoding(model.device());
+  double distance = 0;
+  size_t pieces = 0;
   std::vector<Ids> sources;
   for (const std::string& line : corpus()) sources.push_back(vocabularies().source.encode(line));
   for (const SourceBatch& batch : make_source_batches(sources, 64, 10000)) {
-    const auto results = search(model, batch.source, quick_decoding(device()), false);
+    Tape searching(/*recording=*/false);
+    searching.set_products(precision_of(precision, "precision", model.device()));
+    const auto results = search(model, searching, batch.source, decoding, false);
     for (int32_t s = 0; s < batch.size(); ++s) {
       for (const Hypothesis& hypothesis : results[static_cast<size_t>(s)]) {
         Batch pair;
@@ -181,10 +190,28 @@ TEST_P(TranslatorTest, FindsTheProbabilityThatTeacherForcingGives) {
         pair.append(source.first(source.size() - 1), hypothesis.ids, 0);
         Tape tape(false);
         const auto log_p = model.loss(tape, model.load(pair), 0).log_probabilities.to_host();
-        EXPECT_NEAR(hypothesis.log_probability, std::accumulate(log_p.begin(), log_p.end(), 0.0),
-                    2e-3);
+        const double expected = std::accumulate(log_p.begin(), log_p.end(), 0.0);
+        distance += std::abs(hypothesis.log_probability - expected);
+        pieces += log_p.size();
       }
     }
+  }
+  return distance / static_cast<double>(pieces);
+}
+
+TEST_P(TranslatorTest, FindsTheProbabilityThatTeacherForcingGives) {
+  const Model model = make_model();
+  const double fp32 = distance_from_teacher_forcing(model, "fp32");
+  EXPECT_LT(fp32, 1e-5);
+  if (device().on_gpu()) {
+    const double tf32 = distance_from_teacher_forcing(model, "tf32");
+    EXPECT_GT(tf32, 10 * fp32);
+    EXPECT_LT(tf32, 5e-3);
+  }
+  if (has_bf16_products(device())) {
+    const double bf16 = distance_from_teacher_forcing(model, "bf16");
+    EXPECT_GT(bf16, 50 * fp32);
+    EXPECT_LT(bf16, 5e-2);
   }
 }
 
@@ -223,6 +250,29 @@ TEST_P(TranslatorTest, ScoresPairsInTheirOrderAndInAnyCompany) {
     EXPECT_NEAR(together[i].log_probability, alone[0].log_probability, 1e-3);
     EXPECT_LT(together[i].log_probability, 0);
     EXPECT_EQ(together[i].tokens, std::ssize(vocabularies().target.encode(targets[i])) + 1);
+  }
+}
+
+TEST(Translator, SearchesInAPrecisionThatTheDeviceHas) {
+  const Model model = make_model({"", "gru", "gru", "additive"});
+  const auto translations = [&](const char* precision) {
+    DecodingConfig decoding = quick_decoding();
+    decoding.precision = precision;
+    std::vector<double> scores;
+    for (const Translation& found : Translator(model, vocabularies(), decoding).translate(corpus()))
+      scores.push_back(found.candidates.front().score);
+    return scores;
+  };
+  const auto refusal = [](const char* reason) {
+    return ThrowsMessage<Error>(AllOf(StartsWith("decoding.precision: "), HasSubstr(reason)));
+  };
+  EXPECT_THAT([&] { translations("tf32"); }, refusal("for GPUs"));
+  if (has_bf16_products(model.device())) {
+    EXPECT_NE(translations("bf16"), translations("fp32"));
+    EXPECT_EQ(translations("auto"), translations("bf16"));
+  } else {
+    EXPECT_THAT([&] { translations("bf16"); }, refusal("no bf16 products"));
+    EXPECT_EQ(translations("auto"), translations("fp32"));
   }
 }
 

@@ -301,6 +301,30 @@ TEST(MixedPrecision, ProductsReadTheCopyOfAWeight) {
   EXPECT_THAT(linear(tape, x, weight).value().to_host(), testing::Contains(testing::Ne(0)));
 }
 
+TEST(MixedPrecision, AWeightIsPreparedForOneTypeOfProducts) {
+  const auto prepared = std::make_shared<SharedObjects>();
+  const Variable x(normal_numbers({4, 8}, 1)), weight(normal_numbers({8, 8}, 2));
+  const auto multiply_in = [&](DType products) {
+    Tape tape(prepared);
+    tape.set_products(products);
+    return linear(tape, x, weight).value().to_host();
+  };
+  EXPECT_EQ(multiply_in(DType::kReal), multiply_in(DType::kReal));
+  EXPECT_THROW(multiply_in(DType::kBf16), Error);
+}
+
+// Rows that are bf16 already stay what they are.
+TEST(MixedPrecision, GathersRowsOfBf16) {
+  const Variable x(normal_numbers({kRows, kColumns}, 1));
+  const Variable low(convert(x.value(), DType::kBf16));
+  const Tensor rows = Tensor::from(std::vector<int32_t>{7, 0, -1, 39, 7});
+  for (const DType type : {DType::kReal, DType::kBf16}) {
+    Tape tape(/*recording=*/false);
+    EXPECT_EQ(convert(gather_rows(tape, low, rows, type).value(), DType::kReal).to_host(),
+              convert(gather_rows(tape, x, rows, DType::kBf16).value(), DType::kReal).to_host());
+  }
+}
+
 TEST(MixedPrecision, AdditiveAttentionReadsKeysAndValuesAsProductsDo) {
   NEEDS_BF16_PRODUCTS();
   const AttentionLayout layout{.query_offsets = Tensor::from(std::vector<int32_t>{0, 1, 2}),
@@ -480,7 +504,7 @@ TEST(MixedPrecision, CrossEntropy) {
 TEST(MixedPrecision, ATapeCanMultiplyInTf32OnAGpu) {
   const auto outcome = [](Device device, bool tf32) {
     Tape tape;
-    tape.set_products(DType::kReal, tf32);
+    tape.set_products({DType::kReal, tf32});
     const auto leaf = [&](const Shape& shape, uint64_t seed) {
       return Variable::leaf(Tensor::from(normal_numbers(shape, seed).to_host(), shape, device));
     };

@@ -32,8 +32,10 @@ def training(results):
 
 
 def decoding(results):
-    rows = [[model, *(f"{speed:.0f}" for speed in found.values())] for model, found in results.items()]
-    return table(["model", "sentences/s, greedy", "beam of 4"], rows)
+    searches = list(dict.fromkeys(search for found in results.values() for search in found))
+    rows = [[model, *(f"{found[search]:.0f}" if search in found else "" for search in searches)]
+            for model, found in results.items()]
+    return table(["sentences/s", *searches], rows)
 
 
 def pytorch(run):

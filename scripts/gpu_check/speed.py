@@ -14,6 +14,7 @@ CONFIGS = {"small": "transformer", "base": "transformer-base", "big": "transform
 VOCABULARIES, BATCH_TOKENS = (8000, 32000), (4000, 16000)
 LENGTH = 31  # pieces of a random sentence; </s> makes 32
 PIECES = 30  # of every translation whose speed is measured
+DECODING_PRECISIONS = ("fp32", "tf32", "bf16")
 # What `--cpu` runs, to see that all of this runs.
 TINY = {f"model.{side}.{key}": value for side in ("encoder", "decoder")
         for key, value in (("layers", 1), ("dim", 32), ("heads", 2), ("ffn_dim", 64))}
@@ -148,10 +149,11 @@ def decoding_speed(setting, results, models):
         config = setting.project / f"configs/benchmark/{CONFIGS[model]}.yaml"
         setting.run_dragoman("train", config, "--output", run, *settings(changes))
         result = results.setdefault(model, {})
-        for beam in (1, 4):
+        for precision, beam in itertools.product(DECODING_PRECISIONS if setting.on_gpu else ("fp32",), (1, 4)):
             seconds = {}
             for text in (many, one):
                 begin = time.monotonic()
-                setting.run_dragoman("translate", run, "--input", text, "--beam-size", beam)
+                setting.run_dragoman("translate", run, "--input", text, "--beam-size", beam, "--precision", precision)
                 seconds[text] = time.monotonic() - begin
-            result[f"beam {beam}"] = (lines - 1) / max(1e-3, seconds[many] - seconds[one])  # without the start
+            # Without the start.
+            result[f"{precision}, beam of {beam}"] = (lines - 1) / max(1e-3, seconds[many] - seconds[one])

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "autograd/precision.h"
 #include "core/rng.h"
 #include "tensor/tensor.h"
 
@@ -139,6 +140,9 @@ class Variable {
   std::shared_ptr<Sink> sink_;
 };
 
+/// Objects by the addresses, up to four, that they were made from.
+using SharedObjects = std::map<std::array<const void*, 4>, std::shared_ptr<void>>;
+
 /// The list of what was computed, for going back over it. One training step uses one tape.
 class Tape {
  public:
@@ -149,6 +153,10 @@ class Tape {
 
   /// With `recording` off nothing is kept, and no gradient can be had: translation, validation.
   explicit Tape(bool recording = true) : recording_(recording) {}
+  /// Such a tape, which finds what others before it made of parameters alone (`prepared`), and adds
+  /// to it. It must have the same products as they, and no parameter may change in between.
+  explicit Tape(std::shared_ptr<SharedObjects> prepared)
+      : recording_(false), prepared_(std::move(prepared)) {}
 
   /// Turns dropout on, its masks drawn from (`seed`, `step`, places in the model from `site` on).
   void set_training(uint64_t seed, Late<uint32_t> step, uint32_t site = 0);
@@ -160,15 +168,10 @@ class Tape {
   uint32_t next_site() const { return key_.site; }
   void set_next_site(uint32_t site) { key_.site = site; }
 
-  /// What matrix products read: kReal, or kBf16, whose sums are still made in real. What only
-  /// products read is best written as this type. With `tf32`, which needs a GPU, floats are
-  /// multiplied as Gemm::tf32 says.
-  DType products() const { return products_; }
-  bool tf32() const { return tf32_; }
-  void set_products(DType products, bool tf32 = false) {
-    products_ = products;
-    tf32_ = tf32;
-  }
+  /// What matrix products read. What only they read is best written as this type.
+  DType products() const { return precision_.products; }
+  bool tf32() const { return precision_.tf32; }
+  void set_products(Precision precision) { precision_ = precision; }
 
   /// Checks every value and gradient as it is made; the first one that is not finite throws an
   /// Error naming the operation, shapes and inputs.
@@ -184,15 +187,18 @@ class Tape {
   /// Goes back from `root`, whose gradient is set to one, to every leaf. Empties the tape.
   void backward(const Variable& root);
 
-  /// What calls of an operation with the same parameters share, up to four of them, by their
-  /// addresses: the object that `make` returns at the first call. It lives until the tape is gone
-  /// back over; until then no parameter may change.
-  using Key = std::array<const void*, 4>;
+  /// What calls of an operation with the same parameters share, by their addresses: the object that
+  /// `make` returns at the first call. It lives until the tape is gone back over; until then no
+  /// parameter may change.
+  using Key = SharedObjects::key_type;
   template <class T, class Make>
   std::shared_ptr<T> shared(const Key& key, Make make) {
-    std::shared_ptr<void>& object = shared_[key];
-    if (!object) object = make();
-    return std::static_pointer_cast<T>(object);
+    return find<T>(shared_, key, make);
+  }
+  /// The same for what depends on parameters alone, and on no batch: other tapes may have made it.
+  template <class T, class Make>
+  std::shared_ptr<T> prepared(const Key& key, Make make) {
+    return find<T>(prepared_ ? *prepared_ : shared_, key, make);
   }
 
   /// Operations kept.
@@ -205,6 +211,12 @@ class Tape {
     std::vector<std::shared_ptr<Sink>> inputs;  // only kept when checking
     BackwardMany backward;
   };
+  template <class T, class Make>
+  static std::shared_ptr<T> find(SharedObjects& objects, const Key& key, Make make) {
+    std::shared_ptr<void>& object = objects[key];
+    if (!object) object = make();
+    return std::static_pointer_cast<T>(object);
+  }
   void check_values(std::string_view operation, std::span<const Tensor> values,
                     const std::vector<Variable>& inputs) const;
   void run(Entry& entry);
@@ -213,11 +225,11 @@ class Tape {
   bool recording_;
   bool training_ = false;
   bool check_finite_ = false;
-  DType products_ = DType::kReal;
-  bool tf32_ = false;
+  Precision precision_;
   RandomKey key_;
   std::vector<Entry> entries_;
-  std::map<Key, std::shared_ptr<void>> shared_;
+  SharedObjects shared_;
+  std::shared_ptr<SharedObjects> prepared_;  // null: what is prepared is this tape's alone
   // Gradients that are checked when backward has ended, and whose they are.
   std::vector<std::pair<std::string_view, std::shared_ptr<Sink>>> unsettled_;
 };

@@ -1,6 +1,7 @@
 #include "cli/decoding_options.h"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace dragoman {
 namespace {
@@ -23,7 +24,7 @@ class OptionMaker {
               given->push_back(key + "=" + value);
             },
             allowed.empty() ? doc : std::string(doc) + " (" + allowed + ")")
-        ->type_name("N")
+        ->type_name(std::is_same_v<T, std::string> ? "NAME" : "N")
         ->group("How translations are searched for (left out: as the model's configuration says)");
   }
 

@@ -309,6 +309,7 @@ struct DecodingConfig {
   int max_length = 256;
   int n_best = 1;
   int batch_sentences = 64;
+  std::string precision = "fp32";
 
   template <class Visitor>
   void fields(Visitor& v) {
@@ -324,6 +325,8 @@ struct DecodingConfig {
     v("max_length", max_length, "most target pieces of a sentence", at_least(1));
     v("n_best", n_best, "hypotheses written a sentence; at most beam_size", at_least(1));
     v("batch_sentences", batch_sentences, "sentences translated together", at_least(1));
+    v("precision", precision, "what matrix products read, as training.precision does",
+      one_of({"auto", "fp32", "tf32", "bf16"}));
   }
 };
 

@@ -1,5 +1,6 @@
 #include "decode/observation.h"
 
+#include "autograd/precision.h"
 #include "core/check.h"
 #include "data/batch.h"
 #include "decode/search.h"
@@ -25,8 +26,10 @@ Observation observe(const Model& model, const Vocabularies& vocabularies,
   if (source.size() > most) source.resize(most);
   Batch batch;
   batch.append(source, {}, 0);
+  Tape searching(/*recording=*/false);
+  searching.set_products(precision_of(decoding.precision, "decoding.precision", model.device()));
   const std::vector<int32_t> target =
-      search(model, batch.source, decoding, /*alignments=*/false)[0][0].ids;
+      search(model, searching, batch.source, decoding, /*alignments=*/false)[0][0].ids;
   batch = {};
   batch.append(source, target, 0);
 

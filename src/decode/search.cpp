@@ -127,7 +127,7 @@ class Search {
 
 class ModelSteps : public StepModel {
  public:
-  ModelSteps(const Model& model, const Sentences& source) : model_(model) {
+  ModelSteps(const Model& model, Tape& tape, const Sentences& source) : model_(model), tape_(tape) {
     state_ = model_.start(tape_, model_.encode(tape_, model_.load(source)));
   }
   Device device() const override { return model_.device(); }
@@ -138,7 +138,7 @@ class ModelSteps : public StepModel {
 
  private:
   const Model& model_;
-  Tape tape_{/*recording=*/false};
+  Tape& tape_;
   std::unique_ptr<DecoderState> state_;
 };
 
@@ -150,9 +150,9 @@ std::vector<std::vector<Hypothesis>> search(StepModel& model,
   return Search(model, source_pieces, options).run();
 }
 
-std::vector<std::vector<Hypothesis>> search(const Model& model, const Sentences& source,
+std::vector<std::vector<Hypothesis>> search(const Model& model, Tape& tape, const Sentences& source,
                                             const DecodingConfig& decoding, bool alignments) {
-  ModelSteps steps(model, source);
+  ModelSteps steps(model, tape, source);
   std::vector<int32_t> pieces;
   for (int32_t s = 0; s < source.size(); ++s) pieces.push_back(source.length(s) - 1);
   return search(

@@ -64,8 +64,9 @@ std::vector<std::vector<Hypothesis>> search(StepModel& model,
                                             std::span<const int32_t> source_pieces,
                                             const SearchOptions& options);
 
-/// The same for a batch of sources (pieces and `</s>`) and a model.
-std::vector<std::vector<Hypothesis>> search(const Model& model, const Sentences& source,
+/// The same for a batch of sources (pieces and `</s>`) and a model, on a tape of their own, which
+/// does not record.
+std::vector<std::vector<Hypothesis>> search(const Model& model, Tape& tape, const Sentences& source,
                                             const DecodingConfig& decoding, bool alignments);
 
 }  // namespace dragoman

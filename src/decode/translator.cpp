@@ -22,7 +22,11 @@ std::vector<std::string> pieces_of(const Vocabulary& vocabulary, std::span<const
 
 Translator::Translator(const Model& model, const Vocabularies& vocabularies,
                        const DecodingConfig& decoding, bool alignments)
-    : model_(model), vocabularies_(vocabularies), decoding_(decoding), alignments_(alignments) {
+    : model_(model),
+      vocabularies_(vocabularies),
+      decoding_(decoding),
+      alignments_(alignments),
+      precision_(precision_of(decoding.precision, "decoding.precision", model.device())) {
   check(model.has_attention() || !alignments,
         "this model has no attention (model.decoder.attention: none), so it has no alignments to "
         "give: ask for the translations alone");
@@ -62,7 +66,9 @@ std::vector<Translation> Translator::translate(std::span<const std::string> line
 
 std::vector<std::vector<Hypothesis>> Translator::search_in(const SourceBatch& batch) const {
   try {
-    return search(model_, batch.source, decoding_, alignments_);
+    Tape tape(prepared_);
+    tape.set_products(precision_);
+    return search(model_, tape, batch.source, decoding_, alignments_);
   } catch (const OutOfMemory& error) {
     fail(
         "{}, with {} sentences of {} source tokens and a beam of {}: lower "

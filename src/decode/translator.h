@@ -1,10 +1,12 @@
 // From lines of text to lines of text.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "autograd/precision.h"
 #include "config/config.h"
 #include "data/batch.h"
 #include "data/vocabulary.h"
@@ -35,8 +37,9 @@ struct Translation {
 /// Translates lines with a model.
 class Translator {
  public:
-  /// The model must outlive the translator. Throws Error when alignments or a coverage penalty are
-  /// asked of a model without attention.
+  /// The model must outlive the translator, which prepares its weights for the products once: they
+  /// must not change in that time. Throws Error when alignments or a coverage penalty are
+  /// asked of a model without attention, or a precision of a device that does not have it.
   Translator(const Model& model, const Vocabularies& vocabularies, const DecodingConfig& decoding,
              bool alignments = false);
 
@@ -55,6 +58,8 @@ class Translator {
   Vocabularies vocabularies_;
   DecodingConfig decoding_;
   bool alignments_;
+  Precision precision_;
+  std::shared_ptr<SharedObjects> prepared_ = std::make_shared<SharedObjects>();
 };
 
 }  // namespace dragoman

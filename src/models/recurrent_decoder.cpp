@@ -257,7 +257,7 @@ void RecurrentDecoder::reorder(DecoderState& base, const Tensor& rows) const {
   Carried& carried = state.carried;
   for (RecurrentState& layer : carried.layers) layer = gather(tape, layer, rows);
   for (Variable* part : {&carried.top, &carried.readout, &carried.summary, &carried.from_summary}) {
-    if (part->defined()) *part = gather_rows(tape, *part, rows);
+    if (part->defined()) *part = gather_rows(tape, *part, rows, part->value().dtype());
   }
   state.segments = take_rows(state.segments, rows);
   AttentionLayout& layout = state.context.layout;

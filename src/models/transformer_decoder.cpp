@@ -103,7 +103,7 @@ Variable TransformerDecoder::decode(Tape& tape, const Memory& memory, const Vari
 std::unique_ptr<DecoderState> TransformerDecoder::start(Tape& tape, const Memory& memory) const {
   auto state = std::make_unique<State>();
   const int64_t n = memory.packing.sentences();
-  state->key_values = key_values_(tape, memory.states);
+  state->key_values = key_values_(tape, memory.states, tape.products());
   const Device device = memory.packing.offsets.device();
   state->cross = {.query_offsets = iota(n + 1, device),
                   .key_offsets = memory.packing.offsets,

@@ -3,12 +3,28 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tensor/launch.h"
+
 namespace dragoman {
 namespace {
 
 real attention_scale(int64_t dim, int64_t heads) {
   return static_cast<real>(1 / std::sqrt(static_cast<double>(dim / heads)));
 }
+
+// to[row, c] = from[row, c], the rows of `from` lying `stride` apart.
+template <class T>
+struct CopyColumns {
+  const T* from;
+  int64_t stride;
+  T* to;
+  int64_t columns;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const T* in = from + row * stride;
+    T* out = to + row * columns;
+    lane.each(columns, [=](int64_t c) { out[c] = in[c]; });
+  }
+};
 
 }  // namespace
 
@@ -26,17 +42,19 @@ Variable StackEnd::operator()(Tape& tape, const Stream& stream, DType type) cons
   return pre_norm_ ? norm_(tape, stream.x, stream.added, dropout_, type).normed : stream.x;
 }
 
-void KeyValueCache::append(const Tensor& key_values) {
-  const int64_t added = key_values.rows();
+void KeyValueCache::append(const Tensor& from, int64_t begin) {
+  const int64_t added = from.rows(), columns = from.columns() - begin;
   if (!storage_.defined() || used_ + added > storage_.rows()) {
     // Doubling keeps the copies to one an element on average.
     const int64_t capacity = std::max(2 * used_, 16 * added);
-    Tensor larger =
-        Tensor::empty({capacity, key_values.columns()}, DType::kReal, key_values.device());
+    Tensor larger = Tensor::empty({capacity, columns}, from.dtype(), from.device());
     if (used_ > 0) larger.slice_rows(0, used_).copy_from(rows());
     storage_ = larger;
   }
-  storage_.slice_rows(used_, used_ + added).copy_from(key_values);
+  visit(storage_.slice_rows(used_, used_ + added), [&]<class T>(T* to) {
+    launch::rows(from.device(), added, columns,
+                 CopyColumns<T>{from.data<T>() + begin, from.columns(), to, columns});
+  });
   used_ += added;
 }
 
@@ -68,8 +86,8 @@ Variable SelfAttention::operator()(Tape& tape, const Variable& x, const Attentio
 
 Variable SelfAttention::step(Tape& tape, const Variable& x, KeyValueCache& cache,
                              const AttentionLayout& layout) const {
-  const Variable all = query_key_value_(tape, x);
-  cache.append(slice_columns(tape, all, dim_, 2 * dim_).value());
+  const Variable all = query_key_value_(tape, x, tape.products());
+  cache.append(all.value(), dim_);
   const Variable rows(cache.rows());
   return output_(tape, attention(tape, {all, 0, dim_}, {rows, 0, dim_}, {rows, dim_, dim_}, layout,
                                  options(tape)));

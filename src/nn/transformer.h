@@ -70,8 +70,8 @@ class StackEnd {
 /// keys.
 class KeyValueCache {
  public:
-  /// Adds one row for each hypothesis: [hypotheses, 2 * dim].
-  void append(const Tensor& key_values);
+  /// Adds one row for each hypothesis: the columns from `begin` on of [hypotheses, ...].
+  void append(const Tensor& from, int64_t begin);
 
   /// All rows, in the order in which they were added.
   Tensor rows() const { return storage_.slice_rows(0, used_); }

@@ -87,9 +87,11 @@ class LinearSteps {
 };
 
 std::shared_ptr<LinearSteps> steps_of(Tape& tape, const Variable& weight, const Variable& bias) {
-  return tape.shared<LinearSteps>({weight.data(), bias.defined() ? bias.data() : nullptr}, [&] {
-    return std::make_shared<LinearSteps>(tape, weight, bias);
-  });
+  const auto steps =
+      tape.prepared<LinearSteps>({weight.data(), bias.defined() ? bias.data() : nullptr},
+                                 [&] { return std::make_shared<LinearSteps>(tape, weight, bias); });
+  check(steps->type() == tape.products(), "step_linear: a weight was prepared for other products");
+  return steps;
 }
 
 }  // namespace

@@ -69,7 +69,8 @@ Variable concat_rows(Tape& tape, const std::vector<Variable>& parts, DType type 
 Variable slice_rows(Tape& tape, const Variable& x, int64_t begin, int64_t end);
 /// Consecutive blocks of `sizes` rows, as views; the sizes sum to x's rows.
 std::vector<Variable> split_rows(Tape& tape, const Variable& x, const std::vector<int64_t>& sizes);
-/// y[i] = x[index[i]] as `type`; index is int32 [n]. A negative index gives a row of zeros.
+/// y[i] = x[index[i]] as `type`, which x may be as well; index is int32 [n]. A negative index gives
+/// a row of zeros.
 Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index, DType type = DType::kReal);
 /// An order of rows: place i has row rows[i], and row r is at places[r]; both are int32. A place of
 /// the row -1 is one of zeros, and a row at -1 has no place.

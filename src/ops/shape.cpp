@@ -36,17 +36,17 @@ void add_columns(const Tensor& from, int64_t from_begin, const GradientWriter& t
   }
 }
 
-template <class T>
+template <class From, class T>
 struct GatherRow {
-  const real* from;
+  const From* from;
   const int32_t* index;
   T* to;
   int64_t columns;
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
     const int64_t at = index[row];
-    const real* in = from + (at >= 0 ? at : 0) * columns;
+    const From* in = from + (at >= 0 ? at : 0) * columns;
     T* out = to + row * columns;
-    lane.each(columns, [=](int64_t c) { out[c] = at >= 0 ? in[c] : real{0}; });
+    lane.each(columns, [=](int64_t c) { out[c] = at >= 0 ? real{in[c]} : real{0}; });
   }
 };
 
@@ -197,8 +197,10 @@ Variable gather_rows(Tape& tape, const Variable& x, const Tensor& index, DType t
   check_ids("gather_rows", "the index", index, index.size());
   const int64_t n = index.size(), d = x.columns();
   Tensor y = Tensor::empty({n, d}, type, x.value().device());
-  visit(y, [&]<class T>(T* out) {
-    launch::rows(y.device(), n, d, GatherRow<T>{x.data(), index.data<int32_t>(), out, d});
+  visit(x.value(), [&]<class From>(const From* from) {
+    visit(y, [&]<class T>(T* to) {
+      launch::rows(y.device(), n, d, GatherRow<From, T>{from, index.data<int32_t>(), to, d});
+    });
   });
   return tape.record("gather_rows", y, {x}, [=](Tensor& dy) {
     const auto g = dy.data();

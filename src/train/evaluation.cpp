@@ -38,10 +38,12 @@ std::optional<Evaluation> evaluate(const Translator& translator,
 
 Validator::Validator(const Config& config, const Vocabularies& vocabularies, const Model& model)
     : model_(model),
-      translator_(model, vocabularies, config.decoding),
+      vocabularies_(vocabularies),
+      decoding_(config.decoding),
       label_smoothing_(static_cast<real>(config.training.label_smoothing)),
       text_(read_parallel(find_corpus(config.data.directory, config.data.validation,
                                       config.data.source, config.data.target))) {
+  (void)Translator(model, vocabularies, decoding_);  // throws now, and not after an hour
   std::vector<std::vector<int32_t>> sources, targets;
   for (size_t line = 0; line < text_.source.size(); ++line) {
     std::vector<int32_t> source = vocabularies.source.encode(text_.source[line]);
@@ -80,7 +82,8 @@ std::optional<Validation> Validator::run(int64_t step, const StopRequested& stop
     tokens += batch.target_output.tokens();
   }
   const std::vector<std::vector<std::string>> references = {text_.target};
-  auto evaluation = evaluate(translator_, text_.source, references, stop);
+  const Translator translator(model_, vocabularies_, decoding_);  // of the weights as they are now
+  auto evaluation = evaluate(translator, text_.source, references, stop);
   if (!evaluation) return std::nullopt;
   const auto n = static_cast<double>(tokens);
   return Validation{.scores = {.step = step,

@@ -56,7 +56,8 @@ class Validator {
 
  private:
   const Model& model_;
-  Translator translator_;
+  Vocabularies vocabularies_;
+  DecodingConfig decoding_;
   real label_smoothing_;
   ParallelText text_;
   std::vector<Batch> batches_;

@@ -5,7 +5,6 @@
 #include "core/check.h"
 #include "core/log.h"
 #include "core/profile.h"
-#include "tensor/gemm.h"
 
 namespace dragoman {
 
@@ -14,27 +13,11 @@ namespace {
 // Batches of one update that may be left out before it is clear that none will fit.
 constexpr int kMostSkipped = 100;
 
-Precision precision_of(const std::string& name, Device device) {
-  const bool fast = has_bf16_products(device);
-  check(name != "bf16" || fast,
-        "training.precision: this processor has no bf16 products (AVX512_BF16 or AMX); use fp32, "
-        "or auto, which takes the faster of the two");
-  check(name != "tf32" || device.on_gpu(),
-        "training.precision: tf32 is for GPUs, and this run is on the cpu; use fp32, or auto, "
-        "which takes bf16 where the processor has it");
-  const bool low = fast && (name == "bf16" || name == "auto");
-  return {low ? DType::kBf16 : DType::kReal, name == "tf32"};
-}
-
 }  // namespace
-
-std::string to_string(Precision precision) {
-  return precision.tf32 ? "tf32" : to_string(precision.products);
-}
 
 Updater::Updater(const Config& config, Model& model)
     : model_(model),
-      precision_(precision_of(config.training.precision, model.device())),
+      precision_(precision_of(config.training.precision, "training.precision", model.device())),
       seed_(static_cast<uint64_t>(config.seed)),
       training_(config.training),
       optimizer_(model.parameters(), config.training),
@@ -120,7 +103,7 @@ uint32_t Updater::compute(const DeviceBatch& batch, int number, bool last, uint3
   const Parameters& parameters = model_.parameters();
   Tape tape;
   tape.set_training(seed_, orders_.late(&UpdateOrders::step), site);
-  tape.set_products(precision_.products, precision_.tf32);
+  tape.set_products(precision_);
   tape.set_check_finite(training_.debug_nan);
   parameters.begin_gradients(/*add=*/number > 0);
   const CrossEntropy loss = model_.loss(tape, batch, static_cast<real>(training_.label_smoothing));

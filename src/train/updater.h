@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "autograd/precision.h"
 #include "config/config.h"
 #include "data/batch.h"
 #include "models/model.h"
@@ -22,15 +23,6 @@
 #include "train/window.h"
 
 namespace dragoman {
-
-/// What the matrix products of an update read: what training.precision comes to on a device.
-struct Precision {
-  DType products = DType::kReal;
-  bool tf32 = false;  ///< See Gemm::tf32.
-};
-
-/// "fp32", "tf32" or "bf16".
-std::string to_string(Precision precision);
 
 /// Makes the updates of a model.
 class Updater {

@@ -130,6 +130,8 @@ struct AttentionStep : AttentionKernel<In> {
     for (int64_t i = 0; i < t.queries; ++i) {
       const int64_t keys = visible(t, i), row = (t.query_begin + i) * heads + t.head;
       const In* q = query_at(t, i);
+      for (int64_t j = 0; j < keys; ++j) lane.fetch(1, head_dim, key_at(t, j), 0);
+      for (int64_t j = 0; j < keys; ++j) lane.fetch(1, value_dim, value_at(t, j), 0);
       lane.sums(keys, head_dim, p, [=, *this](int64_t j) {
         const In* k = key_at(t, j);
         return [=](int64_t c) { return q[c] * k[c]; };

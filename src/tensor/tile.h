@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "core/bf16.h"
 #include "core/real.h"
@@ -233,16 +234,22 @@ inline void copy(int64_t rows, int64_t columns, const real* from, int64_t ld_fro
   }
 }
 
+// Element i becomes what i + kBy was, around the end. (Of a loop that fills the mask in, the
+// compiler made code that does so each time.)
+template <int64_t kBy, int64_t... i>
+inline Vector rotate(Vector x, std::integer_sequence<int64_t, i...>) {
+  return __builtin_shuffle(x, Mask{((i + kBy) % kVector)...});
+}
+
 // f applied to the halves of x, of their result, and so on.
-template <class F>
+template <int64_t kHalf = kVector / 2, class F>
 inline real reduce(Vector x, F f) {
-#pragma GCC unroll 4
-  for (int64_t half = kVector / 2; half > 0; half /= 2) {
-    Mask other;
-    for (int64_t i = 0; i < kVector; ++i) other[i] = static_cast<int>((i + half) % kVector);
-    x = f(x, __builtin_shuffle(x, other));
+  if constexpr (kHalf == 0) {
+    return x[0];
+  } else {
+    constexpr std::make_integer_sequence<int64_t, kVector> kAll;
+    return reduce<kHalf / 2>(f(x, rotate<kHalf>(x, kAll)), f);
   }
-  return x[0];
 }
 
 }  // namespace detail

@@ -212,6 +212,11 @@ TEST(Optimizer, ChangesNothingForAGradientThatIsNotFinite) {
 TEST(Optimizer, KeepsAMovingAverage) {
   for (const Device device : all_devices()) {
     SmallModel model("ema_decay: 0.3", device);
+    model.parameters.make_low();
+    const auto low_is_up_to_date = [&] {
+      const Parameters& p = model.parameters;
+      return p.low().to_host<Bf16>() == convert(p.values(), DType::kBf16).to_host<Bf16>();
+    };
     double average = 1;
     for (int t = 1; t <= 4; ++t) {
       model.step(t, 1, 0.1, 1);
@@ -223,8 +228,10 @@ TEST(Optimizer, KeepsAMovingAverage) {
     {
       const UseAverage use(model.parameters, *model.optimizer);
       EXPECT_NEAR(model.first(model.parameters.values()), average, 1e-6);
+      EXPECT_TRUE(low_is_up_to_date()) << "else a validation in bf16 is of other weights";
     }
     EXPECT_EQ(model.first(model.parameters.values()), trained);
+    EXPECT_TRUE(low_is_up_to_date());
   }
 }
 

@@ -3,28 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tensor/launch.h"
-
 namespace dragoman {
 namespace {
 
 real attention_scale(int64_t dim, int64_t heads) {
   return static_cast<real>(1 / std::sqrt(static_cast<double>(dim / heads)));
 }
-
-// to[row, c] = from[row, c], the rows of `from` lying `stride` apart.
-template <class T>
-struct CopyColumns {
-  const T* from;
-  int64_t stride;
-  T* to;
-  int64_t columns;
-  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
-    const T* in = from + row * stride;
-    T* out = to + row * columns;
-    lane.each(columns, [=](int64_t c) { out[c] = in[c]; });
-  }
-};
 
 }  // namespace
 
@@ -51,10 +35,7 @@ void KeyValueCache::append(const Tensor& from, int64_t begin) {
     if (used_ > 0) larger.slice_rows(0, used_).copy_from(rows());
     storage_ = larger;
   }
-  visit(storage_.slice_rows(used_, used_ + added), [&]<class T>(T* to) {
-    launch::rows(from.device(), added, columns,
-                 CopyColumns<T>{from.data<T>() + begin, from.columns(), to, columns});
-  });
+  copy_columns(from, begin, storage_.slice_rows(used_, used_ + added), 0, columns);
   used_ += added;
 }
 

@@ -8,20 +8,7 @@
 namespace dragoman {
 namespace {
 
-// to[row, to_begin + c] = from[row, from_begin + c] for `count` columns.
-void copy_columns(const Tensor& from, int64_t from_begin, const Tensor& to, int64_t to_begin,
-                  int64_t count) {
-  const int64_t from_columns = from.columns(), to_columns = to.columns();
-  {
-    const auto in = from.data() + from_begin;
-    const auto out = to.data() + to_begin;
-    launch::rows(to.device(), to.rows(), count, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-      lane.each(count, [=](int64_t c) { out[row * to_columns + c] = in[row * from_columns + c]; });
-    });
-  }
-}
-
-// The same as an addition to a gradient.
+// Adds the columns of `from` from from_begin on, `count` of them, to a gradient.
 void add_columns(const Tensor& from, int64_t from_begin, const GradientWriter& to, int64_t to_begin,
                  int64_t to_columns, int64_t count) {
   const int64_t from_columns = from.columns();

@@ -23,6 +23,19 @@ template <class From, class To>
 Convert(const From*, To*) -> Convert<From, To>;
 
 template <class T>
+struct CopyColumns {
+  const T* from;
+  int64_t from_stride;
+  T* to;
+  int64_t to_stride, count;
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t row) const {
+    const T* in = from + row * from_stride;
+    T* out = to + row * to_stride;
+    lane.each(count, [=](int64_t c) { out[c] = in[c]; });
+  }
+};
+
+template <class T>
 struct TakeRows {
   const T* in;
   const int32_t* rows;
@@ -159,6 +172,15 @@ Tensor take_rows(const Tensor& table, const Tensor& rows) {
   table.dtype() == DType::kInt32 ? take_rows<int32_t>(table, rows, taken)
                                  : take_rows<double>(table, rows, taken);
   return taken;
+}
+
+void copy_columns(const Tensor& from, int64_t from_begin, const Tensor& to, int64_t to_begin,
+                  int64_t count) {
+  visit(to, [&]<class T>(T* out) {
+    launch::rows(to.device(), to.rows(), count,
+                 CopyColumns<T>{from.data<T>() + from_begin, from.columns(), out + to_begin,
+                                to.columns(), count});
+  });
 }
 
 void convert(const Tensor& tensor, const Tensor& to) {

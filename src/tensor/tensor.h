@@ -159,6 +159,11 @@ Tensor iota(int64_t n, Device device, int32_t first = 0, int32_t step = 1);
 /// numbers there is gather_rows.
 Tensor take_rows(const Tensor& table, const Tensor& rows);
 
+/// Copies `count` columns of a matrix, from `from_begin` on, into those of another from `to_begin`
+/// on. Both are kReal, or both kBf16, and have the same number of rows.
+void copy_columns(const Tensor& from, int64_t from_begin, const Tensor& to, int64_t to_begin,
+                  int64_t count);
+
 /// Calls f with the address of the first element, a real* or a Bf16*.
 template <class F>
 decltype(auto) visit(const Tensor& tensor, F f) {

@@ -37,15 +37,20 @@ void Optimizer::update(const Record<UpdateOrders>& orders, const Record<UpdateRe
   }
 }
 
-UseAverage::UseAverage(const Parameters& parameters, const Optimizer& optimizer) {
+UseAverage::UseAverage(Parameters& parameters, const Optimizer& optimizer)
+    : parameters_(parameters) {
   if (!optimizer.average().defined()) return;
-  values_ = parameters.values();
-  trained_ = values_.clone();
-  values_.copy_from(optimizer.average());
+  trained_ = parameters.values().clone();
+  put(optimizer.average());
 }
 
 UseAverage::~UseAverage() {
-  if (trained_.defined()) values_.copy_from(trained_);
+  if (trained_.defined()) put(trained_);
+}
+
+void UseAverage::put(const Tensor& values) const {
+  parameters_.values().copy_from(values);
+  if (parameters_.low().defined()) parameters_.make_low();
 }
 
 }  // namespace dragoman

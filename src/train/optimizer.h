@@ -40,16 +40,19 @@ class Optimizer {
   Tensor average_;
 };
 
-/// While one lives, the parameters are their moving average; without one it does nothing.
+/// While one lives, the parameters, and the copy that products read, are their moving average;
+/// without one it does nothing.
 class UseAverage {
  public:
-  UseAverage(const Parameters& parameters, const Optimizer& optimizer);
+  UseAverage(Parameters& parameters, const Optimizer& optimizer);
   ~UseAverage();
   UseAverage(const UseAverage&) = delete;
   UseAverage& operator=(const UseAverage&) = delete;
 
  private:
-  Tensor values_;
+  void put(const Tensor& values) const;
+
+  Parameters& parameters_;
   Tensor trained_;
 };
 

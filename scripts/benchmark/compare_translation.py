@@ -28,10 +28,11 @@ def enter_environment():
     """Runs this again by the Python of the virtual environment, unless that is the one at work."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     venv = pathlib.Path(os.environ.get("DRAGOMAN_CTRANSLATE2_VENV") or pathlib.Path(cache) / "dragoman/ctranslate2")
-    if pathlib.Path(sys.prefix) == venv.resolve():
+    if pathlib.Path(sys.prefix).resolve() == venv.resolve():
         return
     python, packages = venv / "bin/python", ["ctranslate2", "sentencepiece", "h5py", "numpy"]
-    if not python.exists() or subprocess.run([python, "-c", f"import {','.join(packages)}"]).returncode:
+    if not python.exists() or subprocess.run([python, "-c", f"import {','.join(packages)}"],
+                                               capture_output=True).returncode:  # fmt: skip
         print(f"Installing CTranslate2 into {venv}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
@@ -167,7 +168,8 @@ def main():
         def ours(precision, text):
             begin = time.monotonic()
             run = subprocess.run([arguments.dragoman, "translate", checkpoint, "--input", work / text,
-                                  "--batch-sentences", str(batch), "--precision", precision, "--device", "cpu"],
+                                  "--batch-sentences", str(batch), "--n-best", "1", "--precision", precision,
+                                  "--device", "cpu"],
                                  check=True, stdout=subprocess.PIPE)  # fmt: skip
             return time.monotonic() - begin, run.stdout.decode().splitlines()
 

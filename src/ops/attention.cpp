@@ -130,6 +130,7 @@ struct AttentionStep : AttentionKernel<In> {
     for (int64_t i = 0; i < t.queries; ++i) {
       const int64_t keys = visible(t, i), row = (t.query_begin + i) * heads + t.head;
       const In* q = query_at(t, i);
+      // As `fetch` does it for rows that follow one another.
       for (int64_t j = 0; j < keys; ++j) lane.fetch(1, head_dim, key_at(t, j), 0);
       for (int64_t j = 0; j < keys; ++j) lane.fetch(1, value_dim, value_at(t, j), 0);
       lane.sums(keys, head_dim, p, [=, *this](int64_t j) {

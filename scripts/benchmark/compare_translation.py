@@ -136,11 +136,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--alone", action="store_true")
     arguments = parser.parse_args()
+    checkpoint = arguments.model / "best.h5" if arguments.model.is_dir() else arguments.model
+    for path in (checkpoint, arguments.source):
+        if not path.is_file():
+            parser.error(f"there is no file {path}")
     enter_environment()
     import h5py
     import sentencepiece
 
-    checkpoint = arguments.model / "best.h5" if arguments.model.is_dir() else arguments.model
     with h5py.File(checkpoint) as file:
         group, text = file["vocabulary"], file["config"][0].decode()
         sides = [group[side][()].tobytes() for side in ("source", "target") if side in group]

@@ -18,6 +18,7 @@ struct Attending {
   int64_t heads, head_dim;
   bool causal;
   real dropout;
+  bool same = false;  // The keys are the queries and the values.
 };
 
 std::vector<Attending> shapes() {
@@ -48,6 +49,9 @@ std::vector<Attending> shapes() {
       {"uneven_heads", few, others, 3, 7, false, 0.1f},
       {"no_queries", {3, 0, 4}, {5, 6, 2}, 2, 16, false, 0},
       {"no_keys", {3, 2, 4}, {5, 0, 2}, 2, 16, false, 0},
+      {"short_same", few, few, 2, 32, true, 0, true},
+      {"middling_same", others, others, 2, 64, false, 0.1f, true},
+      {"long_same", many, many, 2, 64, true, 0.1f, true},
   };
 }
 
@@ -70,7 +74,7 @@ Tensor identity(int64_t size, Device device) {
   return Tensor::from(numbers, {size, size}, device);
 }
 
-// The result, and the gradients of queries and of keys and values, which stand in one matrix.
+// The result, and the gradients of keys and values, which stand in one matrix, and of queries.
 std::vector<std::vector<real>> run(const Attending& s, DType type, Device device) {
   const int64_t n = std::accumulate(s.queries.begin(), s.queries.end(), int64_t{0});
   const int64_t m = std::accumulate(s.keys.begin(), s.keys.end(), int64_t{0});
@@ -84,9 +88,11 @@ std::vector<std::vector<real>> run(const Attending& s, DType type, Device device
   tape.set_products(type);
   const Variable x = Variable::leaf(exact_numbers({n, width}, 1, device)),
                  y = Variable::leaf(exact_numbers({m, 2 * width}, 2, device));
-  const Variable query = linear(tape, x, Variable(identity(width, device)), {}, type);
+  const Variable apart = linear(tape, x, Variable(identity(width, device)), {}, type);
   const Variable memory = linear(tape, y, Variable(identity(2 * width, device)), {}, type);
-  const Variable result = attention(tape, query, {memory, 0, width}, {memory, width, width}, layout,
+  const Columns key(memory, 0, width), query = s.same ? key : apart;
+  const Columns value = s.same ? key : Columns(memory, width, width);
+  const Variable result = attention(tape, query, key, value, layout,
                                     {.heads = s.heads,
                                      .scale = 1 / std::sqrt(static_cast<real>(s.head_dim)),
                                      .causal = s.causal,
@@ -94,7 +100,8 @@ std::vector<std::vector<real>> run(const Attending& s, DType type, Device device
                                      .type = type});
   const Variable out = linear(tape, result, Variable(identity(width, device)));
   tape.backward(sum(tape, multiply(tape, out, Variable(exact_numbers({n, width}, 3, device)))));
-  return {out.value().to_host(), x.sink()->gradient.to_host(), y.sink()->gradient.to_host()};
+  if (s.same) return {out.value().to_host(), y.sink()->gradient.to_host()};
+  return {out.value().to_host(), y.sink()->gradient.to_host(), x.sink()->gradient.to_host()};
 }
 
 class AttentionTest : public testing::TestWithParam<std::tuple<Device, size_t>> {};
@@ -113,7 +120,7 @@ TEST_P(AttentionTest, OfBf16IsThatOfFloatsButForRounding) {
   const Attending shape = shapes()[number];
   const auto exact = run(shape, DType::kReal, Device{});
   const auto low = run(shape, DType::kBf16, device);
-  const char* const names[] = {"result", "gradient of queries", "gradient of keys and values"};
+  const char* const names[] = {"result", "gradient of keys and values", "gradient of queries"};
   for (size_t i = 0; i < exact.size(); ++i) {
     EXPECT_LT(distance(low[i], exact[i]), 0x1p-7) << names[i];
   }

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
+#include <numeric>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "core/bf16.h"
@@ -38,9 +41,11 @@ auto of_threads(unsigned threads, F f) {
 
 TEST(EmulatedGpu, RunsEveryThreadOfEveryBlockOnce) {
   std::multiset<std::vector<unsigned>> ran;
+  std::mutex mutex;
   in_threads({2, 3, 2}, {5, 2, 4}, 0, [&] {
     EXPECT_EQ(blockDim.y, 2u);
     EXPECT_EQ(gridDim.z, 2u);
+    const std::lock_guard lock(mutex);
     ran.insert({blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z});
   });
   EXPECT_EQ(ran.size(), 2u * 3 * 2 * 5 * 2 * 4);
@@ -59,6 +64,27 @@ TEST(EmulatedGpu, RunsThreadsInAnotherOrderEachTime) {
   EXPECT_NE(second, third);
 }
 
+TEST(EmulatedGpu, RunsTwoBlocksAtOnce) {
+  std::set<std::thread::id> ran;
+  std::mutex mutex;
+  in_threads(64, 1, 0, [&] {
+    const std::lock_guard lock(mutex);
+    ran.insert(std::this_thread::get_id());
+  });
+  EXPECT_EQ(ran.size(), 2u);
+}
+
+TEST(EmulatedGpu, ThreadsOfABlockShareMemoryAndBlocksDoNot) {
+  std::vector<unsigned> sums(64);
+  in_threads(64, 40, 0, [&] {
+    __shared__ unsigned numbers[40];
+    numbers[threadIdx.x] = blockIdx.x;
+    __syncthreads();
+    if (threadIdx.x == 0) sums[blockIdx.x] = std::accumulate(numbers, numbers + 40, 0u);
+  });
+  for (unsigned block = 0; block < 64; ++block) EXPECT_EQ(sums[block], 40 * block);
+}
+
 TEST(EmulatedGpu, ABarrierWaitsForAllThatHaveNotEnded) {
   int before = 0;
   std::vector<int> seen;
@@ -74,8 +100,10 @@ TEST(EmulatedGpu, ABarrierWaitsForAllThatHaveNotEnded) {
 
 TEST(EmulatedGpu, ABlockBeginsWithMemoryThatHoldsNothing) {
   std::vector<float> found;
+  std::mutex mutex;
   in_threads(3, 1, 8 * sizeof(float), [&] {
     auto* const shared = cuda::shared_memory<float>();
+    const std::lock_guard lock(mutex);
     found.insert(found.end(), shared, shared + 8);
     std::fill_n(shared, 8, 1.0f);
   });
@@ -99,14 +127,14 @@ TEST(EmulatedGpu, LanesExchangeNumbers) {
 
 TEST(EmulatedGpu, CountsAtomically) {
   uint32_t sum = 0, most = 0, bits = 0;
-  std::set<uint32_t> before;
+  std::vector<uint32_t> before(120);
   in_threads(3, 40, 0, [&] {
-    before.insert(atomicAdd(&sum, 2u));
+    before[blockIdx.x * 40 + threadIdx.x] = atomicAdd(&sum, 2u);
     atomicMax(&most, threadIdx.x);
     atomicOr(&bits, 1u << threadIdx.x % 32);
   });
   EXPECT_EQ(sum, 240u);
-  EXPECT_EQ(before.size(), 120u);
+  EXPECT_EQ(std::set(before.begin(), before.end()).size(), 120u);
   EXPECT_EQ(most, 39u);
   EXPECT_EQ(bits, kAll);
 }
@@ -169,14 +197,20 @@ TEST(EmulatedGpu, WritesNumbersOfBf16AndPowers) {
   EXPECT_EQ(power(-127), 0.0f);  // a GPU has no such small numbers there
 }
 
-TEST(EmulatedGpuDeathTest, StopsAtAWarpThatWaitsForLanesThatHaveEnded) {
+// Its threads are gone in a program that is forked.
+class EmulatedGpuDeathTest : public testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(EmulatedGpuDeathTest, StopsAtAWarpThatWaitsForLanesThatHaveEnded) {
   EXPECT_DEATH(in_threads(1, 32, 0,
                           [] {
                             if (threadIdx.x != 3) __shfl_xor_sync(kAll, 1, 1);
                           }),
                "lanes of a warp wait for others, which have ended or wait for the block");
 }
-TEST(EmulatedGpuDeathTest, StopsAtLanesThatWaitAtDifferentBarriers) {
+TEST_F(EmulatedGpuDeathTest, StopsAtLanesThatWaitAtDifferentBarriers) {
   EXPECT_DEATH(in_threads(1, 64, 0,
                           [] {
                             if (threadIdx.x < 16) __syncthreads();
@@ -184,11 +218,11 @@ TEST(EmulatedGpuDeathTest, StopsAtLanesThatWaitAtDifferentBarriers) {
                           }),
                "lanes of a warp wait for others, which have ended or wait for the block");
 }
-TEST(EmulatedGpuDeathTest, StopsAtAnExchangeOfPartOfAWarp) {
+TEST_F(EmulatedGpuDeathTest, StopsAtAnExchangeOfPartOfAWarp) {
   EXPECT_DEATH(in_threads(1, 32, 0, [] { __shfl_xor_sync(0xFFFFu, 1, 1); }),
                "only whole warps exchange numbers");
 }
-TEST(EmulatedGpuDeathTest, StopsAtShapesThatNoGpuTakes) {
+TEST_F(EmulatedGpuDeathTest, StopsAtShapesThatNoGpuTakes) {
   EXPECT_DEATH(in_threads(1, 1025, 0, [] {}), "more threads, or fewer, than a block can have");
   EXPECT_DEATH(in_threads(0, 32, 0, [] {}), "a launch of no blocks");
   EXPECT_DEATH(in_threads(1, 32, 100 << 10, [] {}), "more shared memory than a block can have");
@@ -196,7 +230,7 @@ TEST(EmulatedGpuDeathTest, StopsAtShapesThatNoGpuTakes) {
 
 void fill_kernel(float* to) { *to = 1; }
 
-TEST(EmulatedGpuDeathTest, StopsAtAKernelThatTouchesTheHostsTensors) {
+TEST_F(EmulatedGpuDeathTest, StopsAtAKernelThatTouchesTheHostsTensors) {
   const Device gpu = find_device("cuda");
   const Tensor there = Tensor::empty({1}, DType::kReal, gpu);
   cuda::launch(gpu, {1, 1}, fill_kernel, there.data());

@@ -418,6 +418,17 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
 Variable attention(Tape& tape, const Columns& query, const Columns& key, const Columns& value,
                    const AttentionLayout& layout, const AttentionOptions& options) {
   check_attention(query, key, value, layout, options);
+  // Tasks add to gradients at the same time, so that each must have its own: of columns that are
+  // read twice, a copy is. (Keys that are the values have one task.)
+  const auto copy = [&](const Columns& of) {
+    return slice_columns(tape, of.matrix, of.begin, of.count);
+  };
+  if (query.share_gradients(key) || query.share_gradients(value)) {
+    return attention(tape, copy(query), key, value, layout, options);
+  }
+  if (key.share_gradients(value) && (key.begin != value.begin || key.count != value.count)) {
+    return attention(tape, query, key, copy(value), layout, options);
+  }
   return query.matrix.value().dtype() == DType::kBf16
              ? attend<Bf16>(tape, query, key, value, layout, options)
              : attend<real>(tape, query, key, value, layout, options);

@@ -61,7 +61,7 @@ Variable dropout(Tape& tape, const Variable& x, real probability);
 
 /// Matrices of the same number of rows, side by side.
 Variable concat_columns(Tape& tape, const std::vector<Variable>& parts);
-/// The columns [begin, begin + count).
+/// The columns [begin, begin + count), of x's type.
 Variable slice_columns(Tape& tape, const Variable& x, int64_t begin, int64_t count);
 /// Matrices of the same number of columns, one below the other, as `type`.
 Variable concat_rows(Tape& tape, const std::vector<Variable>& parts, DType type = DType::kReal);
@@ -173,6 +173,12 @@ struct Columns {
   Variable matrix;
   int64_t begin;
   int64_t count;
+
+  /// Whether a gradient of one of them is one of the others, too.
+  bool share_gradients(const Columns& others) const {
+    return matrix.needs_gradient() && matrix.sink() == others.matrix.sink() &&
+           begin < others.begin + others.count && others.begin < begin + count;
+  }
 };
 
 /// Which rows attend to which: query group g, the rows [query_offsets[g], query_offsets[g + 1]),

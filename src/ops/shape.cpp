@@ -98,7 +98,7 @@ Variable concat_columns(Tape& tape, const std::vector<Variable>& parts) {
 Variable slice_columns(Tape& tape, const Variable& x, int64_t begin, int64_t count) {
   check(begin >= 0 && count > 0 && begin + count <= x.columns(),
         "slice_columns: {} columns from {} are not in {}", count, begin, x.shape());
-  Tensor y = Tensor::empty({x.rows(), count}, DType::kReal, x.value().device());
+  Tensor y = Tensor::empty({x.rows(), count}, x.value().dtype(), x.value().device());
   copy_columns(x.value(), begin, y, 0, count);
   return tape.record("slice_columns", y, {x}, [=](Tensor& dy) {
     add_columns(dy, 0, x.zeroed_gradient(), begin, x.columns(), count);

@@ -1,79 +1,21 @@
 #include "tensor/block_emulated.h"
 
-#include <sys/mman.h>
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
+#include <semaphore>
+#include <thread>
 #include <vector>
 
-// Under the thread sanitizer each fiber is a thread, and only barriers order what they do. It must
-// not watch what is done here (CMakeLists.txt), which all of them share.
-#if defined(DRAGOMAN_TELL_SANITIZER)
-#include <sanitizer/tsan_interface.h>
-#endif
+#include "tensor/fiber_emulated.h"
 
 namespace dragoman::emulated {
 namespace {
 
-constexpr size_t kStack = size_t{256} << 10;
 constexpr uint32_t kMostThreads = 1024;           // of a block
 constexpr size_t kMostShared = size_t{99} << 10;  // bytes, on the GPUs that have least (8.6)
-
-// What was done before release() is done after acquire().
-struct Order {
-#if defined(DRAGOMAN_TELL_SANITIZER)
-  void release() { __tsan_release(this); }
-  void acquire() { __tsan_acquire(this); }
-#else
-  void release() {}
-  void acquire() {}
-#endif
-};
-
-// Where something goes on. (swapcontext would do, but asks the system each time.)
-class Context {
- public:
-  // Of who runs.
-  Context() = default;
-  // Of a fiber that will begin with `entry`.
-  explicit Context(void (*entry)()) : begun_(false) {
-    void* const stack = ::mmap(nullptr, kStack, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    require(stack != MAP_FAILED, "there is no memory for a thread's stack");
-    ::getcontext(&begin_);
-    begin_.uc_stack.ss_sp = stack;
-    begin_.uc_stack.ss_size = kStack;
-    ::makecontext(&begin_, entry, 0);
-#if defined(DRAGOMAN_TELL_SANITIZER)
-    fiber_ = __tsan_create_fiber(0);
-#endif
-  }
-
-  // Leaves this, which runs, for another; returns when one leaves for this.
-  [[gnu::noinline]] void leave_for(Context& other) {
-#if defined(DRAGOMAN_TELL_SANITIZER)
-    if (!fiber_) fiber_ = __tsan_get_current_fiber();
-    __tsan_switch_to_fiber(other.fiber_, __tsan_switch_to_fiber_no_sync);
-#endif
-    if (__builtin_setjmp(here_) == 0) other.go_on();
-  }
-
- private:
-  [[noreturn, gnu::noinline]] void go_on() {
-    if (begun_) __builtin_longjmp(here_, 1);
-    begun_ = true;
-    ::setcontext(&begin_);
-    std::abort();
-  }
-
-  void* here_[5] = {};
-  bool begun_ = true;
-  ucontext_t begin_ = {};
-  void* fiber_ = nullptr;
-};
 
 struct Thread {
   explicit Thread(void (*entry)()) : context(entry) {}
@@ -90,15 +32,18 @@ struct Warp {
   alignas(16) std::byte exchanged[2][kLanes * kMostExchanged];
 };
 
+// A number that is another one each time.
+uint32_t some_number() {
+  thread_local uint32_t random = 0;
+  random = random * 1664525u + 1013904223u;
+  return random >> 8;
+}
+
 // 0, ..., count - 1 in an order that is another one each time.
 class SomeOrder {
  public:
-  explicit SomeOrder(uint32_t count) : count_(count) {
-    static uint32_t random = 0;
-    random = random * 1664525u + 1013904223u;
-    at_ = (random >> 8) % count;
-    down_ = random >> 31;
-  }
+  explicit SomeOrder(uint32_t count)
+      : count_(count), at_(some_number() % count), down_(some_number() % 2 == 0) {}
   bool done() const { return given_ == count_; }
   uint32_t next() {
     const uint32_t number = at_;
@@ -119,79 +64,169 @@ struct Pass {
   uint32_t waiting = 0;  // lanes that wait for the others
 };
 
-// The block that runs.
-struct Block {
-  Place place;
-  Context host;
-  std::vector<std::unique_ptr<Thread>> threads;  // as many as any block had
-  std::vector<Warp> warps{kMostThreads / kLanes};
-  Order begin, orders[2], end;
-  const std::function<void()>* kernel = nullptr;
-  std::vector<std::byte> shared;
-  uint32_t ended = 0;  // threads
-  Pass* pass = nullptr;
-  Thread* running = nullptr;
+// A kernel that runs.
+struct Launch {
+  Dimensions blocks, threads;
+  size_t shared;
+  const std::function<void()>& kernel;
+  std::vector<uint32_t> multiprocessors;  // which runs a block
+  Order begin, end;
 };
-Block block;
 
-Warp& warp_of(const Thread& thread) { return block.warps[thread.number / kLanes]; }
+// What runs blocks, one after the other: a thread of the host, whose `static thread_local` memory
+// the threads of a block share.
+class Multiprocessor {
+ public:
+  explicit Multiprocessor(uint32_t number) : number_(number) {
+    std::thread([this] { live(); }).detach();
+  }
+
+  // Begins with its blocks of the launch, and waits for their end.
+  void begin(Launch& launch) {
+    launch_ = &launch;
+    begin_.release();
+  }
+  void finish() { end_.acquire(); }
+
+  // What follows is for the thread of a block that runs on it.
+  Thread& running() const { return *running_; }
+  bool runs() const { return running_ != nullptr; }
+  const Place& place() const { return place_; }
+  std::byte* shared() { return shared_.data(); }
+  Warp& warp() { return warps_[running_->number / kLanes]; }
+  void wait_for_block() { wait(orders_[running_->waits_of_block++ % 2]); }
+  void wait_for_warp() {
+    Warp& of_thread = warp();
+    ++pass_->waiting;
+    wait(of_thread.orders[running_->waits_of_warp++ % 2]);
+  }
+  // What a thread does, of one block after the other.
+  [[noreturn]] void live_as_thread();
+
+ private:
+  void live();
+  void run_blocks(Launch& launch);
+  void run_block(uint32_t threads);
+  void run_warp(uint32_t first, uint32_t lanes);
+  void go_on_from(Context& context);
+  void wait(Order& order);
+
+  uint32_t number_;
+  Launch* launch_ = nullptr;
+  std::binary_semaphore begin_{0}, end_{0};
+
+  Place place_;
+  Context host_;
+  std::vector<std::unique_ptr<Thread>> threads_;  // as many as any block had
+  std::vector<Warp> warps_{kMostThreads / kLanes};
+  Order block_begin_, orders_[2], block_end_;
+  std::vector<std::byte> shared_;
+  uint32_t ended_ = 0;  // threads
+  Pass* pass_ = nullptr;
+  Thread* running_ = nullptr;
+};
+
+// That of a thread of the host which is one.
+thread_local Multiprocessor* here = nullptr;
 
 // Leaves for the next lane of the pass, or, if there is none, for the host.
-void go_on_from(Context& context) {
-  block.running = nullptr;
-  while (!block.running && !block.pass->lanes.done()) {
-    Thread& next = *block.threads[block.pass->first + block.pass->lanes.next()];
-    if (!next.ended) block.running = &next;
+void Multiprocessor::go_on_from(Context& context) {
+  running_ = nullptr;
+  while (!running_ && !pass_->lanes.done()) {
+    Thread& next = *threads_[pass_->first + pass_->lanes.next()];
+    if (!next.ended) running_ = &next;
   }
-  Context& next = block.running ? block.running->context : block.host;
+  Context& next = running_ ? running_->context : host_;
   if (&next != &context) context.leave_for(next);
 }
 
-void wait(Order& order) {
+void Multiprocessor::wait(Order& order) {
   order.release();
-  go_on_from(block.running->context);
+  go_on_from(running_->context);
   order.acquire();
 }
 
-// What a fiber does: it is a thread of one block after the other.
-void live() {
+void Multiprocessor::live_as_thread() {
   for (;;) {
-    block.begin.acquire();
-    (*block.kernel)();
-    block.end.release();
-    ++block.ended;
-    block.running->ended = true;
-    go_on_from(block.running->context);
+    block_begin_.acquire();
+    launch_->kernel();
+    block_end_.release();
+    ++ended_;
+    running_->ended = true;
+    go_on_from(running_->context);
   }
 }
 
 // Runs the lanes of a warp until they have ended or wait for the block.
-void run_warp(uint32_t first, uint32_t lanes) {
+void Multiprocessor::run_warp(uint32_t first, uint32_t lanes) {
   for (;;) {
     Pass pass{first, SomeOrder(lanes)};
-    block.pass = &pass;
-    go_on_from(block.host);
+    pass_ = &pass;
+    go_on_from(host_);
     if (pass.waiting == 0) return;
     require(pass.waiting == lanes,
             "lanes of a warp wait for others, which have ended or wait for the block");
   }
 }
 
-void run_block(uint32_t threads) {
+void Multiprocessor::run_block(uint32_t threads) {
   for (uint32_t i = 0; i < threads; ++i) {
-    Thread& thread = *block.threads[i];
+    Thread& thread = *threads_[i];
     thread.ended = false;
     thread.waits_of_block = thread.waits_of_warp = thread.exchanges = 0;
   }
-  block.ended = 0;
-  block.begin.release();
-  while (block.ended < threads) {
+  ended_ = 0;
+  block_begin_.release();
+  while (ended_ < threads) {
     for (SomeOrder warps((threads + kLanes - 1) / kLanes); !warps.done();) {
       const uint32_t first = warps.next() * kLanes;
       run_warp(first, std::min(kLanes, threads - first));
     }
   }
-  block.end.acquire();
+  block_end_.acquire();
+}
+
+void Multiprocessor::run_blocks(Launch& launch) {
+  const Dimensions& blocks = launch.blocks;
+  const Dimensions& threads = launch.threads;
+  while (threads_.size() < threads.count())
+    threads_.push_back(std::make_unique<Thread>([] { here->live_as_thread(); }));
+  for (uint32_t i = 0; i < threads.count(); ++i) {
+    Thread& thread = *threads_[i];
+    thread.number = i;
+    thread.index = {i % threads.x, i / threads.x % threads.y, i / threads.x / threads.y};
+  }
+  place_.threads = threads;
+  place_.blocks = blocks;
+  for (SomeOrder numbers(blocks.count()); !numbers.done();) {
+    const uint32_t i = numbers.next();
+    if (launch.multiprocessors[i] != number_) continue;
+    place_.block = {i % blocks.x, i / blocks.x % blocks.y, i / blocks.x / blocks.y};
+    shared_.assign(launch.shared, std::byte{0xFF});
+    run_block(threads.count());
+  }
+}
+
+void Multiprocessor::live() {
+  here = this;
+  for (;;) {
+    begin_.acquire();
+    launch_->begin.acquire();
+    run_blocks(*launch_);
+    launch_->end.release();
+    end_.release();
+  }
+}
+
+// They live as long as the program.
+std::vector<std::unique_ptr<Multiprocessor>>& multiprocessors() {
+  static auto* const all = [] {
+    auto* const made = new std::vector<std::unique_ptr<Multiprocessor>>;
+    for (uint32_t i = 0; i < kMultiprocessors; ++i)
+      made->push_back(std::make_unique<Multiprocessor>(i));
+    return made;
+  }();
+  return *all;
 }
 
 }  // namespace
@@ -203,36 +238,31 @@ void run(const Dimensions& blocks, const Dimensions& threads, size_t shared,
   require(threads.count() > 0 && threads.count() <= kMostThreads,
           "more threads, or fewer, than a block can have");
   require(shared <= kMostShared, "more shared memory than a block can have");
-  while (block.threads.size() < threads.count())
-    block.threads.push_back(std::make_unique<Thread>(live));
-  block.kernel = &kernel;
-  block.place.threads = threads;
-  block.place.blocks = blocks;
-  for (uint32_t i = 0; i < threads.count(); ++i) {
-    Thread& thread = *block.threads[i];
-    thread.number = i;
-    thread.index = {i % threads.x, i / threads.x % threads.y, i / threads.x / threads.y};
-  }
-  for (SomeOrder numbers(blocks.count()); !numbers.done();) {
-    const uint32_t i = numbers.next();
-    block.place.block = {i % blocks.x, i / blocks.x % blocks.y, i / blocks.x / blocks.y};
-    block.shared.assign(shared, std::byte{0xFF});
-    run_block(threads.count());
-  }
+  static std::mutex one_launch;
+  const std::lock_guard lock(one_launch);
+  Launch launch{blocks, threads, shared, kernel, {}, {}, {}};
+  for (uint32_t i = 0; i < blocks.count(); ++i)
+    launch.multiprocessors.push_back(some_number() % kMultiprocessors);
+  launch.begin.release();
+  for (const auto& multiprocessor : multiprocessors()) multiprocessor->begin(launch);
+  for (const auto& multiprocessor : multiprocessors()) multiprocessor->finish();
+  launch.end.acquire();
 }
 
-bool in_kernel() { return block.running != nullptr; }
-const Place& place() { return block.place; }
-const Dimensions& thread() { return block.running->index; }
-uint32_t lane() { return block.running->number % kLanes; }
-void* shared_memory() { return block.shared.data(); }
+bool in_kernel() { return here && here->runs(); }
+const Place& place() { return here->place(); }
+const Dimensions& thread() { return here->running().index; }
+uint32_t lane() { return here->running().number % kLanes; }
+void* shared_memory() { return here->shared(); }
 
 // Who has left one barrier may come to the next while others have not left: hence two orders.
-void wait_for_block() { wait(block.orders[block.running->waits_of_block++ % 2]); }
-void wait_for_warp() {
-  Thread& thread = *block.running;
-  ++block.pass->waiting;
-  wait(warp_of(thread).orders[thread.waits_of_warp++ % 2]);
+void wait_for_block() { here->wait_for_block(); }
+void wait_for_warp() { here->wait_for_warp(); }
+
+void fence() {
+  static Order of_all;
+  of_all.release();
+  of_all.acquire();
 }
 
 void require(bool met, const char* what) {
@@ -241,11 +271,8 @@ void require(bool met, const char* what) {
   std::abort();
 }
 
-std::byte* memory_of_exchange() {
-  Thread& thread = *block.running;
-  return warp_of(thread).exchanged[thread.exchanges++ % 2];
-}
+std::byte* memory_of_exchange() { return here->warp().exchanged[here->running().exchanges++ % 2]; }
 
-std::vector<Copy>& copies() { return block.running->copies; }
+std::vector<Copy>& copies() { return here->running().copies; }
 
 }  // namespace dragoman::emulated

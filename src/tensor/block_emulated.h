@@ -1,7 +1,8 @@
-// The threads of a kernel's blocks on the emulated GPU: fibers of the host, of which one runs at a
-// time, until it waits for others or ends. Their order is another one each time, so that what
-// depends on it differs from run to run. What a GPU may do anything with ends the program: a warp
-// whose lanes wait at different places, or for lanes that have ended.
+// The threads of a kernel's blocks on the emulated GPU. Of a block they are fibers of one thread of
+// the host, of which one runs at a time, until it waits for others or ends; two blocks run at once.
+// Which, and the order of threads, is another one each time, so that what depends on it differs
+// from run to run. What a GPU may do anything with ends the program: a warp whose lanes wait at
+// different places, or for lanes that have ended.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +14,8 @@
 
 namespace dragoman::emulated {
 
+// Few, so that blocks and threads have several things to do one after the other.
+inline constexpr uint32_t kMultiprocessors = 2;
 inline constexpr uint32_t kLanes = 32;        // of a warp
 inline constexpr size_t kMostExchanged = 32;  // bytes of a lane
 
@@ -46,6 +49,8 @@ void* shared_memory();
 /// Returns when all threads of the block, or of the warp, that have not ended have come here.
 void wait_for_block();
 void wait_for_warp();
+/// What was written before one is seen after a later one, by whoever comes to it.
+void fence();
 
 /// Ends the program unless `met`.
 void require(bool met, const char* what);

@@ -152,9 +152,9 @@ void run_captured(int, void* list) {
 
 namespace dragoman {
 
-// Few multiprocessors, so that blocks and threads have several things to do one after the other.
 const cuda::Properties& cuda::properties_of(int) {
-  static const Properties properties{.multiprocessors = 2, .shared_memory_per_block = 48 << 10};
+  static const Properties properties{.multiprocessors = emulated::kMultiprocessors,
+                                     .shared_memory_per_block = 48 << 10};
   return properties;
 }
 

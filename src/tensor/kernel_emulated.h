@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +18,7 @@
 #define __device__
 #define __grid_constant__
 #define __launch_bounds__(...)
-#define __shared__ static  // threads of a block are fibers of one thread
+#define __shared__ static thread_local  // threads of a block are fibers of one thread
 #define threadIdx (::dragoman::emulated::thread())
 #define blockIdx (::dragoman::emulated::place().block)
 #define blockDim (::dragoman::emulated::place().threads)
@@ -52,7 +53,7 @@ T __ldcg(const T* from) {
   return *from;
 }
 
-inline void __threadfence() {}
+inline void __threadfence() { dragoman::emulated::fence(); }
 inline void __syncthreads() { dragoman::emulated::wait_for_block(); }
 inline void __syncwarp() { dragoman::emulated::wait_for_warp(); }
 
@@ -82,16 +83,17 @@ T __shfl_up_sync(uint32_t mask, T value, uint32_t distance) {
       mask, value, [=](uint32_t lane) { return lane >= distance ? lane - distance : lane; });
 }
 
-// One thread runs at a time; to the thread sanitizer they are atomic.
 inline uint32_t atomicAdd(uint32_t* to, uint32_t value) {
-  return __atomic_fetch_add(to, value, __ATOMIC_RELAXED);
+  return std::atomic_ref(*to).fetch_add(value, std::memory_order_relaxed);
 }
 inline uint32_t atomicOr(uint32_t* to, uint32_t value) {
-  return __atomic_fetch_or(to, value, __ATOMIC_RELAXED);
+  return std::atomic_ref(*to).fetch_or(value, std::memory_order_relaxed);
 }
 inline uint32_t atomicMax(uint32_t* to, uint32_t value) {
-  const uint32_t old = __atomic_load_n(to, __ATOMIC_RELAXED);
-  if (value > old) __atomic_store_n(to, value, __ATOMIC_RELAXED);
+  const std::atomic_ref at(*to);
+  uint32_t old = at.load(std::memory_order_relaxed);
+  while (old < value && !at.compare_exchange_weak(old, value, std::memory_order_relaxed)) {
+  }
   return old;
 }
 

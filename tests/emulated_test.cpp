@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "core/bf16.h"
-#include "tensor/instructions_emulated.h"
-#include "tensor/kernel.h"
+#include "tensor/gpu/instructions_emulated.h"
+#include "tensor/gpu/kernel.h"
 #include "tensor/tensor.h"
 
 namespace dragoman {

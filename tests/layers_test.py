@@ -30,10 +30,10 @@ LAYERS = {
 
 # Each vendor stands behind one folder's interface: a pattern of a line, and what may match it.
 VENDORS = [
-    (r"#\s*pragma\s+omp|_Pragma\(\s*\"omp", ("tensor/launch_cpu.h", "tensor/lane.h")),
-    (r"#\s*include\s*[<\"]omp\.h", "tensor/"),
-    (r"#\s*include\s*[<\"](oneapi/)?dnnl", "tensor/"),
-    (r"#\s*include\s*[<\"](cuda|cublas)", "tensor/"),
+    (r"#\s*pragma\s+omp|_Pragma\(\s*\"omp", ("tensor/cpu/launch_cpu.h", "tensor/lane.h")),
+    (r"#\s*include\s*[<\"]omp\.h", "tensor/cpu/"),
+    (r"#\s*include\s*[<\"](oneapi/)?dnnl", "tensor/cpu/"),
+    (r"#\s*include\s*[<\"](cuda|cublas)", "tensor/gpu/"),
     (r"#\s*include\s*[<\"]hdf5", "core/"),
     (r"#\s*include\s*[<\"]spdlog/", "core/"),
     (r"#\s*include\s*[<\"]yaml-cpp/", "config/"),

@@ -11,8 +11,8 @@
 #include "core/bf16.h"
 #include "core/math.h"
 #include "core/rng.h"
-#include "tensor/launch_cpu.h"
-#include "tensor/threads.h"
+#include "tensor/cpu/launch_cpu.h"
+#include "tensor/cpu/threads.h"
 
 namespace dragoman {
 namespace {

@@ -8,7 +8,7 @@
 #include "op_harness.h"
 #include "ops/ops.h"
 #include "places.h"
-#include "tensor/threads.h"
+#include "tensor/cpu/threads.h"
 
 namespace dragoman {
 namespace {

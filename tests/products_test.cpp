@@ -10,10 +10,10 @@
 
 #include "core/check.h"
 #include "random_numbers.h"
+#include "tensor/cpu/threads.h"
+#include "tensor/cpu/tile.h"
 #include "tensor/gemm.h"
 #include "tensor/tensor.h"
-#include "tensor/threads.h"
-#include "tensor/tile.h"
 
 namespace dragoman {
 namespace {

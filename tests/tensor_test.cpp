@@ -12,11 +12,11 @@
 
 #include "core/check.h"
 #include "random_numbers.h"
+#include "tensor/cpu/launch_cpu.h"
+#include "tensor/cpu/threads.h"
 #include "tensor/gemm.h"
 #include "tensor/graph.h"
-#include "tensor/launch_cpu.h"
 #include "tensor/tensor.h"
-#include "tensor/threads.h"
 
 // The address sanitizer would end the program where the allocator reports that memory is short.
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }

@@ -1,4 +1,4 @@
-#include "tensor/threads.h"
+#include "tensor/cpu/threads.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "core/check.h"
-#include "tensor/fair_threads.h"
+#include "tensor/cpu/fair_threads.h"
 
 namespace dragoman {
 namespace {

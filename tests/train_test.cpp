@@ -10,7 +10,7 @@
 
 #include "core/check.h"
 #include "ops/update.h"
-#include "tensor/threads.h"
+#include "tensor/cpu/threads.h"
 #include "train/limits.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"

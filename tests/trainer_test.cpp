@@ -11,8 +11,8 @@
 #include <set>
 
 #include "core/check.h"
+#include "tensor/cpu/threads.h"
 #include "tensor/gemm.h"
-#include "tensor/threads.h"
 #include "train/evaluation.h"
 #include "train/run.h"
 #include "train/run_directory.h"

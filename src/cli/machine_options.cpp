@@ -1,7 +1,7 @@
 #include "cli/machine_options.h"
 
 #include "cli/whole_number.h"
-#include "tensor/threads.h"
+#include "tensor/cpu/threads.h"
 
 namespace dragoman {
 

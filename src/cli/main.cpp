@@ -22,7 +22,7 @@
 #include "core/check.h"
 #include "core/log.h"
 #include "core/spelling.h"
-#include "tensor/threads.h"
+#include "tensor/cpu/threads.h"
 
 namespace dragoman {
 namespace {

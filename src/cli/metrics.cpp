@@ -11,7 +11,7 @@
 #include "core/log.h"
 #include "data/text.h"
 #include "eval/unicode.h"
-#include "tensor/threads.h"
+#include "tensor/cpu/threads.h"
 
 namespace dragoman {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "core/check.h"
 #include "data/batch.h"
-#include "tensor/fair_threads.h"
+#include "tensor/cpu/fair_threads.h"
 
 namespace dragoman {
 namespace {

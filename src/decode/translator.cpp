@@ -4,7 +4,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
-#include "tensor/fair_threads.h"
+#include "tensor/cpu/fair_threads.h"
 
 namespace dragoman {
 namespace {

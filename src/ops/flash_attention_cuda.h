@@ -9,8 +9,8 @@
 
 #include "ops/attention_kernel.h"
 #include "ops/column_gradients.h"
-#include "tensor/kernel.h"
-#include "tensor/matrix_units_cuda.h"
+#include "tensor/gpu/kernel.h"
+#include "tensor/gpu/matrix_units_cuda.h"
 
 namespace dragoman::flash {
 

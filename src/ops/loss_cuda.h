@@ -6,9 +6,9 @@
 #include <type_traits>
 
 #include "core/math.h"
-#include "tensor/kernel.h"
+#include "tensor/gpu/kernel.h"
+#include "tensor/gpu/vectors_cuda.h"
 #include "tensor/reductions.h"
-#include "tensor/vectors_cuda.h"
 
 namespace dragoman::loss_detail::gpu {
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "ops/norm_kernel.h"
-#include "tensor/kernel.h"
+#include "tensor/gpu/kernel.h"
+#include "tensor/gpu/vectors_cuda.h"
 #include "tensor/tensor.h"
-#include "tensor/vectors_cuda.h"
 
 namespace dragoman::norm_detail::gpu {
 

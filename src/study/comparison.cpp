@@ -16,7 +16,7 @@
 #include "report/page.h"
 #include "study/outputs.h"
 #include "study/run_log.h"
-#include "tensor/threads.h"
+#include "tensor/cpu/threads.h"
 #include "train/checkpoint.h"
 #include "train/run.h"
 

@@ -6,7 +6,7 @@
 
 #include "core/real.h"
 #if defined(DRAGOMAN_KERNELS)
-#include "tensor/vectors_cuda.h"
+#include "tensor/gpu/vectors_cuda.h"
 #endif
 
 namespace dragoman::launch {

@@ -1,6 +1,6 @@
 // The lanes that work on one row of an operation together: a vector unit on a CPU, a block of
-// threads on a GPU (a warp, where the row is short; tensor/lane_cuda.h). The build that emulates a
-// GPU has both, and decides when it runs.
+// threads on a GPU (a warp, where the row is short; tensor/gpu/lane_cuda.h). The build that
+// emulates a GPU has both, and decides when it runs.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,10 @@
 
 #include "core/real.h"
 #include "core/rng.h"
+#include "tensor/cpu/tile.h"
 #include "tensor/reductions.h"
-#include "tensor/tile.h"
 #if defined(DRAGOMAN_KERNELS)
-#include "tensor/lane_cuda.h"
+#include "tensor/gpu/lane_cuda.h"
 #endif
 
 // Leaves the rest of a function to lanes that are threads; with CUDA it is compiled for these

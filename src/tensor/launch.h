@@ -1,6 +1,6 @@
 // How the body of an operation is run over its elements. An operation hands over a functor marked
 // DRAGOMAN_HOST_DEVICE; the launchers divide its work among threads and vectors
-// (tensor/launch_cpu.h) or among the threads of a GPU (tensor/launch_cuda.h). A source that
+// (tensor/cpu/launch_cpu.h) or among the threads of a GPU (tensor/gpu/launch_cuda.h). A source that
 // includes this is compiled as CUDA where there is CUDA (CMakeLists.txt).
 //
 // A functor names what it needs before it and captures it all by [=]: CUDA allows no initialised
@@ -17,12 +17,12 @@
 #include "core/real.h"
 #include "core/rng.h"
 #include "tensor/column_sums.h"
+#include "tensor/cpu/launch_cpu.h"
 #include "tensor/device.h"
 #include "tensor/lane.h"
-#include "tensor/launch_cpu.h"
 #if defined(DRAGOMAN_KERNELS)
-#include "tensor/launch_cuda.h"
-#include "tensor/scatter_cuda.h"
+#include "tensor/gpu/launch_cuda.h"
+#include "tensor/gpu/scatter_cuda.h"
 #elif defined(DRAGOMAN_CUDA)
 #error "a source that launches operations is compiled as CUDA: see dragoman_cuda_sources in CMake"
 #endif

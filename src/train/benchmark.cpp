@@ -15,8 +15,8 @@
 #include "data/prepare.h"
 #include "data/stream.h"
 #include "models/model.h"
+#include "tensor/cpu/threads.h"
 #include "tensor/gemm.h"
-#include "tensor/threads.h"
 #include "train/schedule.h"
 #include "train/updater.h"
 

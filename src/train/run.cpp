@@ -9,7 +9,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "core/profile.h"
-#include "tensor/threads.h"
+#include "tensor/cpu/threads.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/limits.h"

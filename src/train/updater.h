@@ -17,7 +17,7 @@
 #include "data/batch.h"
 #include "models/model.h"
 #include "tensor/allocator.h"
-#include "tensor/fair_threads.h"
+#include "tensor/cpu/fair_threads.h"
 #include "train/optimizer.h"
 #include "train/step_graphs.h"
 #include "train/window.h"

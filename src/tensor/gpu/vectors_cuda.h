@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "core/bf16.h"
-#include "tensor/kernel.h"
+#include "tensor/gpu/kernel.h"
 
 namespace dragoman::vectors {
 

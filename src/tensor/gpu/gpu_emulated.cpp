@@ -1,4 +1,4 @@
-#include "tensor/gpu_emulated.h"
+#include "tensor/gpu/gpu_emulated.h"
 
 #include <sys/mman.h>
 
@@ -9,7 +9,7 @@
 
 #include "core/check.h"
 #include "tensor/gpu.h"
-#include "tensor/kernel.h"
+#include "tensor/gpu/kernel.h"
 
 namespace dragoman::gpu {
 namespace {

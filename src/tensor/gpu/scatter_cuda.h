@@ -4,7 +4,7 @@
 #pragma once
 
 #include "tensor/gpu.h"
-#include "tensor/launch_cuda.h"
+#include "tensor/gpu/launch_cuda.h"
 
 namespace dragoman::launch::gpu {
 

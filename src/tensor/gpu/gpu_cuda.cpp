@@ -6,9 +6,9 @@
 #include <mutex>
 #include <vector>
 
-#include "tensor/cuda.h"
 #include "tensor/gpu.h"
-#include "tensor/kernel.h"
+#include "tensor/gpu/cuda.h"
+#include "tensor/gpu/kernel.h"
 
 namespace dragoman {
 namespace {

@@ -7,7 +7,7 @@
 #include "tensor/allocator.h"
 #include "tensor/column_sums.h"
 #include "tensor/device.h"
-#include "tensor/kernel.h"
+#include "tensor/gpu/kernel.h"
 #include "tensor/lane.h"
 
 namespace dragoman::launch::gpu {

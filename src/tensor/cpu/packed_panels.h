@@ -4,8 +4,8 @@
 #pragma once
 
 #include "core/bf16.h"
-#include "tensor/packed_registers.h"
-#include "tensor/tile.h"
+#include "tensor/cpu/packed_registers.h"
+#include "tensor/cpu/tile.h"
 
 #if defined(DRAGOMAN_PACKED_PRODUCTS)
 

@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "tensor/tile.h"
+#include "tensor/cpu/tile.h"
 
 namespace dragoman::tile {
 

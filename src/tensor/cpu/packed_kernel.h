@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "tensor/packed_panels.h"
+#include "tensor/cpu/packed_panels.h"
 
 #if defined(DRAGOMAN_PACKED_PRODUCTS)
 

@@ -5,8 +5,8 @@
 
 #include <type_traits>
 
-#include "tensor/cuda.h"
 #include "tensor/device.h"
+#include "tensor/gpu/cuda.h"
 
 namespace dragoman::cuda {
 

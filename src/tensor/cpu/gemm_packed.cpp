@@ -7,17 +7,17 @@
 // well, in slices of 8 (6) rows. Where such a block has all rows, each panel of b is packed just
 // before it is read, by the one thread that reads it. Sums that end as bf16 stay floats from part
 // to part of the depth: for them all parts of a panel follow one another.
-#include "tensor/gemm_packed.h"
+#include "tensor/cpu/gemm_packed.h"
 
-#include "tensor/packed_registers.h"
+#include "tensor/cpu/packed_registers.h"
 
 #if defined(DRAGOMAN_PACKED_PRODUCTS)
 
 #include <dnnl.hpp>
 
-#include "tensor/launch_cpu.h"
-#include "tensor/packed_kernel.h"
-#include "tensor/threads.h"
+#include "tensor/cpu/launch_cpu.h"
+#include "tensor/cpu/packed_kernel.h"
+#include "tensor/cpu/threads.h"
 
 namespace dragoman::packed {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "tensor/gemm_backends.h"
 #include "tensor/gemm_reference.h"
-#include "tensor/gpu_emulated.h"
+#include "tensor/gpu/gpu_emulated.h"
 
 namespace dragoman {
 namespace {

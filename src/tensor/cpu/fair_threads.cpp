@@ -1,4 +1,4 @@
-#include "tensor/fair_threads.h"
+#include "tensor/cpu/fair_threads.h"
 
 #include <algorithm>
 #include <chrono>
@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tensor/threads.h"
+#include "tensor/cpu/threads.h"
 
 namespace dragoman {
 namespace {

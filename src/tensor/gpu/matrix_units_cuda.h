@@ -5,11 +5,11 @@
 #include <cstdint>
 
 #include "core/bf16.h"
-#include "tensor/kernel.h"
+#include "tensor/gpu/kernel.h"
 #if defined(DRAGOMAN_EMULATED_GPU)
-#include "tensor/instructions_emulated.h"
+#include "tensor/gpu/instructions_emulated.h"
 #else
-#include "tensor/instructions_cuda.h"
+#include "tensor/gpu/instructions_cuda.h"
 #endif
 
 namespace dragoman::matrix_units {

@@ -1,4 +1,4 @@
-#include "tensor/block_emulated.h"
+#include "tensor/gpu/block_emulated.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "tensor/fiber_emulated.h"
+#include "tensor/gpu/fiber_emulated.h"
 
 namespace dragoman::emulated {
 namespace {
@@ -78,7 +78,7 @@ struct Launch {
 class Multiprocessor {
  public:
   explicit Multiprocessor(uint32_t number) : number_(number) {
-    std::thread([this] { live(); }).detach();
+    std::thread([this] { serve(); }).detach();
   }
 
   // Begins with its blocks of the launch, and waits for their end.
@@ -100,11 +100,11 @@ class Multiprocessor {
     ++pass_->waiting;
     wait(of_thread.orders[running_->waits_of_warp++ % 2]);
   }
-  // What a thread does, of one block after the other.
-  [[noreturn]] void live_as_thread();
+  // What a fiber does: it is a thread of one block after the other.
+  [[noreturn]] void run_as_thread();
 
  private:
-  void live();
+  void serve();
   void run_blocks(Launch& launch);
   void run_block(uint32_t threads);
   void run_warp(uint32_t first, uint32_t lanes);
@@ -146,7 +146,7 @@ void Multiprocessor::wait(Order& order) {
   order.acquire();
 }
 
-void Multiprocessor::live_as_thread() {
+void Multiprocessor::run_as_thread() {
   for (;;) {
     block_begin_.acquire();
     launch_->kernel();
@@ -190,7 +190,7 @@ void Multiprocessor::run_blocks(Launch& launch) {
   const Dimensions& blocks = launch.blocks;
   const Dimensions& threads = launch.threads;
   while (threads_.size() < threads.count())
-    threads_.push_back(std::make_unique<Thread>([] { here->live_as_thread(); }));
+    threads_.push_back(std::make_unique<Thread>([] { here->run_as_thread(); }));
   for (uint32_t i = 0; i < threads.count(); ++i) {
     Thread& thread = *threads_[i];
     thread.number = i;
@@ -207,7 +207,7 @@ void Multiprocessor::run_blocks(Launch& launch) {
   }
 }
 
-void Multiprocessor::live() {
+void Multiprocessor::serve() {
   here = this;
   for (;;) {
     begin_.acquire();

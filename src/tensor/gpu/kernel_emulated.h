@@ -1,5 +1,5 @@
 // The language of kernels as the host's compiler reads it, in the build that emulates a GPU: the
-// words of CUDA that kernels use, and their launch. tensor/block_emulated.h runs their threads.
+// words of CUDA that kernels use, and their launch. tensor/gpu/block_emulated.h runs their threads.
 #pragma once
 
 #include <algorithm>
@@ -10,9 +10,9 @@
 #include <tuple>
 #include <type_traits>
 
-#include "tensor/block_emulated.h"
 #include "tensor/device.h"
-#include "tensor/gpu_emulated.h"
+#include "tensor/gpu/block_emulated.h"
+#include "tensor/gpu/gpu_emulated.h"
 
 #define __global__
 #define __device__

@@ -3,9 +3,9 @@
 #pragma once
 
 #if defined(DRAGOMAN_EMULATED_GPU)
-#include "tensor/kernel_emulated.h"
+#include "tensor/gpu/kernel_emulated.h"
 #else
-#include "tensor/kernel_cuda.h"
+#include "tensor/gpu/kernel_cuda.h"
 #endif
 
 namespace dragoman::cuda {

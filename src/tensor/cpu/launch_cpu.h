@@ -17,8 +17,8 @@
 #include "core/real.h"
 #include "core/rng.h"
 #include "tensor/column_sums.h"
+#include "tensor/cpu/threads.h"
 #include "tensor/lane.h"
-#include "tensor/threads.h"
 
 namespace dragoman::launch::cpu {
 

@@ -7,11 +7,11 @@
 #include <unordered_map>
 
 #include "core/check.h"
+#include "tensor/cpu/gemm_packed.h"
+#include "tensor/cpu/launch_cpu.h"
+#include "tensor/cpu/threads.h"
+#include "tensor/cpu/tile.h"
 #include "tensor/gemm_backends.h"
-#include "tensor/gemm_packed.h"
-#include "tensor/launch_cpu.h"
-#include "tensor/threads.h"
-#include "tensor/tile.h"
 
 namespace dragoman {
 namespace {

@@ -9,8 +9,8 @@
 #include <tuple>
 
 #include "tensor/allocator.h"
-#include "tensor/cuda.h"
 #include "tensor/gemm_backends.h"
+#include "tensor/gpu/cuda.h"
 #include "tensor/launch.h"
 
 namespace dragoman {

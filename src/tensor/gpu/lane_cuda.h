@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "core/real.h"
-#include "tensor/kernel.h"
+#include "tensor/gpu/kernel.h"
 #include "tensor/reductions.h"
 
 namespace dragoman::lane_of_threads {

@@ -1,4 +1,4 @@
-#include "tensor/threads.h"
+#include "tensor/cpu/threads.h"
 
 #include <omp.h>
 #include <unistd.h>

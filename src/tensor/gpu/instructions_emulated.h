@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "core/bf16.h"
-#include "tensor/block_emulated.h"
+#include "tensor/gpu/block_emulated.h"
 
 namespace dragoman::matrix_units {
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -21,6 +22,7 @@ namespace {
 using testing::Each;
 using testing::ElementsAre;
 using testing::ElementsAreArray;
+using testing::UnorderedElementsAre;
 
 constexpr unsigned kAll = 0xFFFFFFFFu;  // lanes
 
@@ -56,7 +58,11 @@ TEST(EmulatedGpu, RunsEveryThreadOfEveryBlockOnce) {
 TEST(EmulatedGpu, RunsThreadsInAnotherOrderEachTime) {
   const auto order = [] {
     std::vector<unsigned> ran;
-    in_threads(1, 64, 0, [&] { ran.push_back(threadIdx.x); });
+    std::mutex mutex;
+    in_threads(1, 64, 0, [&] {
+      const std::lock_guard lock(mutex);
+      ran.push_back(threadIdx.x);
+    });
     return ran;
   };
   const auto first = order(), second = order(), third = order();
@@ -86,15 +92,14 @@ TEST(EmulatedGpu, ThreadsOfABlockShareMemoryAndBlocksDoNot) {
 }
 
 TEST(EmulatedGpu, ABarrierWaitsForAllThatHaveNotEnded) {
-  int before = 0;
-  std::vector<int> seen;
+  unsigned before = 0;
+  std::vector<unsigned> seen(70);
   in_threads(1, 100, 0, [&] {
     if (threadIdx.x >= 70) return;
-    ++before;
+    atomicAdd(&before, 1u);
     __syncthreads();
-    seen.push_back(before);
+    seen[threadIdx.x] = before;
   });
-  EXPECT_EQ(seen.size(), 70u);
   EXPECT_THAT(seen, Each(70));
 }
 
@@ -126,16 +131,20 @@ TEST(EmulatedGpu, LanesExchangeNumbers) {
 }
 
 TEST(EmulatedGpu, CountsAtomically) {
-  uint32_t sum = 0, most = 0, bits = 0;
+  uint32_t sum = 0, most = 0, bits = 0, last = 0;
+  std::vector<uint32_t> before_last(3);
   std::vector<uint32_t> before(120);
   in_threads(3, 40, 0, [&] {
     before[blockIdx.x * 40 + threadIdx.x] = atomicAdd(&sum, 2u);
     atomicMax(&most, threadIdx.x);
     atomicOr(&bits, 1u << threadIdx.x % 32);
+    if (threadIdx.x == 0) before_last[blockIdx.x] = atomicExch(&last, blockIdx.x + 1);
   });
   EXPECT_EQ(sum, 240u);
   EXPECT_EQ(std::set(before.begin(), before.end()).size(), 120u);
   EXPECT_EQ(most, 39u);
+  before_last.push_back(last);
+  EXPECT_THAT(before_last, UnorderedElementsAre(0, 1, 2, 3));
   EXPECT_EQ(bits, kAll);
 }
 
@@ -227,6 +236,46 @@ TEST_F(EmulatedGpuDeathTest, StopsAtShapesThatNoGpuTakes) {
   EXPECT_DEATH(in_threads(0, 32, 0, [] {}), "a launch of no blocks");
   EXPECT_DEATH(in_threads(1, 32, 100 << 10, [] {}), "more shared memory than a block can have");
 }
+
+// The sum of what all blocks write, by the one that comes last.
+unsigned sum_by_the_last(bool fence_before, bool fence_after) {
+  std::vector<unsigned> parts(64);
+  unsigned arrived = 0, sum = 0;
+  in_threads(64, 1, 0, [&] {
+    parts[blockIdx.x] = blockIdx.x;
+    if (fence_before) __threadfence();
+    if (atomicAdd(&arrived, 1u) + 1 < 64) return;
+    if (fence_after) __threadfence();
+    sum = std::accumulate(parts.begin(), parts.end(), 0u);
+  });
+  return sum;
+}
+TEST(EmulatedGpu, ABlockSeesWhatOthersWroteBeforeAFence) {
+  EXPECT_EQ(sum_by_the_last(true, true), 2016u);
+}
+
+#if defined(__SANITIZE_THREAD__)
+TEST_F(EmulatedGpuDeathTest, IsWatchedByTheThreadSanitizer) {
+  const auto sums = [](bool fence_before, bool fence_after) {
+    sum_by_the_last(fence_before, fence_after);
+    std::exit(0);
+  };
+  EXPECT_EXIT(sums(true, true), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(sums(false, true), testing::ExitedWithCode(66), "data race");
+  EXPECT_EXIT(sums(true, false), testing::ExitedWithCode(66), "data race");
+  const auto waits = [](bool wait) {
+    unsigned number = 0;
+    in_threads(1, 2, 0, [&] {
+      if (threadIdx.x == 0) number = 1;
+      if (wait) __syncthreads();
+      if (threadIdx.x == 1) number = 2;
+    });
+    std::exit(0);
+  };
+  EXPECT_EXIT(waits(true), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(waits(false), testing::ExitedWithCode(66), "data race");
+}
+#endif
 
 void fill_kernel(float* to) { *to = 1; }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <semaphore>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tensor/gpu/fiber_emulated.h"
@@ -23,6 +24,7 @@ struct Thread {
   uint32_t number = 0;  // in the block
   Dimensions index;
   bool ended = false;
+  bool changed_atomically = false;                                // since its last fence
   uint32_t waits_of_block = 0, waits_of_warp = 0, exchanges = 0;  // so far
   std::vector<Copy> copies;
 };
@@ -172,7 +174,7 @@ void Multiprocessor::run_warp(uint32_t first, uint32_t lanes) {
 void Multiprocessor::run_block(uint32_t threads) {
   for (uint32_t i = 0; i < threads; ++i) {
     Thread& thread = *threads_[i];
-    thread.ended = false;
+    thread.ended = thread.changed_atomically = false;
     thread.waits_of_block = thread.waits_of_warp = thread.exchanges = 0;
   }
   ended_ = 0;
@@ -261,9 +263,10 @@ void wait_for_warp() { here->wait_for_warp(); }
 
 void fence() {
   static Order of_all;
+  if (std::exchange(here->running().changed_atomically, false)) of_all.acquire();
   of_all.release();
-  of_all.acquire();
 }
+void note_atomic() { here->running().changed_atomically = true; }
 
 void require(bool met, const char* what) {
   if (met) return;

@@ -49,8 +49,11 @@ void* shared_memory();
 /// Returns when all threads of the block, or of the warp, that have not ended have come here.
 void wait_for_block();
 void wait_for_warp();
-/// What was written before one is seen after a later one, by whoever comes to it.
+/// What is done before a fence is done before what is behind a later one of a thread that has
+/// changed a number atomically since its last.
 void fence();
+/// The thread has changed a number atomically.
+void note_atomic();
 
 /// Ends the program unless `met`.
 void require(bool met, const char* what);

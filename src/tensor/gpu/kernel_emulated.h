@@ -83,16 +83,29 @@ T __shfl_up_sync(uint32_t mask, T value, uint32_t distance) {
       mask, value, [=](uint32_t lane) { return lane >= distance ? lane - distance : lane; });
 }
 
+namespace dragoman::emulated {
+
+// A number to be changed atomically. That puts nothing else in order: fences do.
+inline std::atomic_ref<uint32_t> atomic(uint32_t* number) {
+  note_atomic();
+  return std::atomic_ref(*number);
+}
+
+}  // namespace dragoman::emulated
+
 inline uint32_t atomicAdd(uint32_t* to, uint32_t value) {
-  return std::atomic_ref(*to).fetch_add(value, std::memory_order_relaxed);
+  return dragoman::emulated::atomic(to).fetch_add(value, std::memory_order_relaxed);
 }
 inline uint32_t atomicOr(uint32_t* to, uint32_t value) {
-  return std::atomic_ref(*to).fetch_or(value, std::memory_order_relaxed);
+  return dragoman::emulated::atomic(to).fetch_or(value, std::memory_order_relaxed);
+}
+inline uint32_t atomicExch(uint32_t* to, uint32_t value) {
+  return dragoman::emulated::atomic(to).exchange(value, std::memory_order_relaxed);
 }
 inline uint32_t atomicMax(uint32_t* to, uint32_t value) {
-  const std::atomic_ref at(*to);
-  uint32_t old = at.load(std::memory_order_relaxed);
-  while (old < value && !at.compare_exchange_weak(old, value, std::memory_order_relaxed)) {
+  const auto number = dragoman::emulated::atomic(to);
+  uint32_t old = number.load(std::memory_order_relaxed);
+  while (old < value && !number.compare_exchange_weak(old, value, std::memory_order_relaxed)) {
   }
   return old;
 }

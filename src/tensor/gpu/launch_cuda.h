@@ -187,16 +187,20 @@ __device__ void sum_part(int64_t rows, int64_t rows_of_one, int64_t columns, rea
                        blocks > 1 ? partial : nullptr, sums),
    ...);
   if (blocks == 1) return;
+  // What a block's threads have written before the barrier is written before its arrival, and read
+  // behind the last one's: as a grid's barrier does it.
   __shared__ bool last;
-  __threadfence();
   __syncthreads();
   if (threadIdx.x == 0 && threadIdx.y == 0) {
+    __threadfence();
     last = atomicAdd(arrived + blockIdx.x, 1u) + 1 == blocks;
-    if (last) arrived[blockIdx.x] = 0;
+    if (last) {
+      atomicExch(arrived + blockIdx.x, 0u);
+      __threadfence();
+    }
   }
   __syncthreads();
   if (!last) return;
-  __threadfence();
   result = 0;
   (finish_columns<kWidth>(blocks, columns, result++, sizeof...(F), partial, sums), ...);
 }

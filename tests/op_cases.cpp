@@ -605,7 +605,7 @@ void add_attention(Table& table, const Sizes& s, int64_t n, int64_t d) {
         const Matrix half = columns_of(x[1], d, d);
         return attend(x[0], half, half, cross, plain)[0];
       });
-  // Of other rows and heads.
+  // Queries that are keys of another sentence, and keys that are values of another head.
   const Segments among{offsets_of(s.target), offsets_of(first_emptied(s.target))};
   table.row(
       "attention", "of_columns_that_overlap", {{n, 2 * d}},

@@ -211,7 +211,8 @@ struct AttentionOptions {
 /// query [n, heads * head_dim], key [m, heads * head_dim], value [m, heads * value_dim] ->
 /// [n, heads * value_dim]. Memory is linear in the lengths: backward computes the weights again
 /// from two numbers a query and head. A query that sees no key gives zeros. Gradients and dropout
-/// want layouts without key_segments and key_rows.
+/// want layouts without key_segments and key_rows. Where columns overlap and have gradients, a copy
+/// of the queries (or the values) is read, unless the keys are the values.
 Variable attention(Tape& tape, const Columns& query, const Columns& key, const Columns& value,
                    const AttentionLayout& layout, const AttentionOptions& options);
 

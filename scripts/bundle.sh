@@ -44,7 +44,7 @@ else
 fi
 run cmake --install "$tree" --component bundle --prefix "$bundle" --strip > /dev/null
 mkdir -p "$bundle/scripts" "$bundle/data"
-cp -r configs LICENSE README.md "$bundle"
+cp -r configs docs LICENSE README.md "$bundle"
 cp -r data/embedded "$bundle/data"
 cp -r scripts/common.sh scripts/gpu_check.sh scripts/gpu_check "$bundle/scripts"
 mkdir "$bundle/scripts/benchmark"

@@ -48,7 +48,7 @@ if [[ $preset == tsan ]]; then
   run build/tsan/tests/emulated_test --gtest_brief=1
   of_many_rows='*GivesTheGradientWhat*add_bias*cuda*_large:*GivesTheGradientWhat*norm*cuda*_large'
   run build/tsan/tests/op_reference_test --gtest_brief=1 --gtest_filter="*cuda*_odd:*cuda*_wide:$of_many_rows"
-  run build/tsan/tests/attention_test --gtest_brief=1 --gtest_filter='*gpu_short*'
+  run build/tsan/tests/attention_test --gtest_brief=1 --gtest_filter='*cuda_0_short*:*StepTest*cuda_0*'
   exit
 fi
 run ctest --preset "$preset" --output-on-failure --parallel 2 "${tests[@]}"

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "device_names.h"
 #include "ops/ops.h"
 #include "random_numbers.h"
 #include "tensor/gemm.h"
@@ -105,14 +106,13 @@ std::vector<std::vector<real>> run(const Attending& s, DType type, Device device
 }
 
 class AttentionTest : public testing::TestWithParam<std::tuple<Device, size_t>> {};
-std::string name_of(const testing::TestParamInfo<std::tuple<Device, size_t>>& test) {
-  return (std::get<0>(test.param).on_gpu() ? "gpu_" : "cpu_") +
-         std::string(shapes()[std::get<1>(test.param)].name);
-}
 INSTANTIATE_TEST_SUITE_P(, AttentionTest,
                          testing::Combine(testing::ValuesIn(all_devices()),
                                           testing::Range(size_t{0}, shapes().size())),
-                         name_of);
+                         [](const auto& test) {
+                           const size_t number = std::get<1>(test.param);
+                           return name_of(std::get<0>(test.param)) + "_" + shapes()[number].name;
+                         });
 
 TEST_P(AttentionTest, OfBf16IsThatOfFloatsButForRounding) {
   const auto [device, number] = GetParam();
@@ -131,6 +131,60 @@ TEST_P(AttentionTest, IsTheSameAtEveryRun) {
   if (!has_bf16_products(device)) GTEST_SKIP() << "this processor multiplies no bf16 numbers";
   EXPECT_EQ(run(shapes()[number], DType::kBf16, device),
             run(shapes()[number], DType::kBf16, device));
+}
+
+// Heads as the steps of a search have them: those that a GPU's kernel for steps serves, and others.
+struct Heads {
+  const char* name;
+  int64_t count, dim;
+};
+constexpr Heads kHeads[] = {{"usual", 4, 64}, {"narrow", 3, 24}, {"wide", 2, 128},
+                            {"odd", 2, 100},  {"wider", 1, 136}, {"uneven", 3, 7}};
+
+// What hypotheses of sentences that stand in any order read of a cache, and with which weights.
+std::vector<std::vector<real>> run_step(const Heads& heads, DType type, Device device) {
+  const std::vector<int32_t> keys{9, 40, 1, 0, 130, 17}, sentences{5, 0, 1, 1, 4, 2, 3, 0};
+  const auto groups = std::ssize(sentences);
+  const int64_t m = std::accumulate(keys.begin(), keys.end(), int64_t{0});
+  std::vector<int32_t> rows(static_cast<size_t>(m));
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int32_t>(i * 59 % rows.size());
+  const AttentionLayout layout{.query_offsets = iota(groups + 1, device),
+                               .key_offsets = offsets_of(keys, device),
+                               .key_segments = Tensor::from(sentences, {groups}, device),
+                               .key_rows = Tensor::from(rows, {m}, device),
+                               .longest_key = std::ranges::max(keys)};
+  const int64_t width = heads.count * heads.dim;
+  const auto input = [&](const Shape& shape, uint64_t seed) {
+    return Variable(convert(exact_numbers(shape, seed, device), type));
+  };
+  Tape tape(/*recording=*/false);
+  Tensor weights;
+  const Variable cache = input({m, 2 * width}, 2);
+  const Variable result =
+      attention(tape, input({groups, width}, 1), {cache, 0, width}, {cache, width, width}, layout,
+                {.heads = heads.count,
+                 .scale = 1 / std::sqrt(static_cast<real>(heads.dim)),
+                 .type = type,
+                 .weights = &weights});
+  return {convert(result.value(), DType::kReal).to_host(), weights.to_host()};
+}
+
+class StepTest : public testing::TestWithParam<std::tuple<Device, Heads>> {};
+INSTANTIATE_TEST_SUITE_P(
+    , StepTest, testing::Combine(testing::ValuesIn(all_devices()), testing::ValuesIn(kHeads)),
+    [](const auto& test) {
+      return name_of(std::get<0>(test.param)) + "_" + std::get<1>(test.param).name;
+    });
+
+TEST_P(StepTest, IsThatOfTheCpu) {
+  const auto& [device, heads] = GetParam();
+  const auto exact = run_step(heads, DType::kReal, Device{});
+  for (const auto& [type, bound] : {std::pair{DType::kReal, 0x1p-18}, {DType::kBf16, 0x1p-7}}) {
+    const auto found = run_step(heads, type, device);
+    EXPECT_LT(distance(found[0], exact[0]), bound) << to_string(type);
+    EXPECT_LT(distance(found[1], exact[1]), bound) << "weights, " << to_string(type);
+    EXPECT_EQ(run_step(heads, type, device), found) << to_string(type);
+  }
 }
 
 }  // namespace

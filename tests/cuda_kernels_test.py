@@ -55,6 +55,7 @@ KERNELS = {
     "add_rms_norm": [*ADD_NORM, r"sum_rows_kernel<.*GainGradient"],
     "attention": [rf"tasks_kernel<.*Attention{kind}<{types}>" for kind in ("Forward", "Step", "Backward")
                   for types in ("float, float", "dragoman::Bf16, dragoman::Bf16")]
+    + [r"attention_step_kernel<.*AttentionStep<float, float>", r"attention_step_kernel<.*AttentionStep<dragoman::Bf16, dragoman::Bf16>"]
     + [r"flash::forward_kernel<", r"flash::backward_kernel<", r"flash::short_backward_kernel<"],
     "maxout": [r"map_kernel<.*dragoman::maxout\(", r"map_kernel<.*MaxoutBackward<"],
     "add_rows": [r"rows_kernel<.*AddRowOfTable>", r"rows_kernel<.*MaskRow>", r"scatter_few_kernel<.*ScaledGradient>"],

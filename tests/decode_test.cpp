@@ -14,6 +14,7 @@
 #include "decode/alignment.h"
 #include "decode/scoring.h"
 #include "decode/translator.h"
+#include "device_names.h"
 #include "tensor/gemm.h"
 
 namespace dragoman {
@@ -27,8 +28,6 @@ using ::testing::Pair;
 using ::testing::StartsWith;
 using ::testing::ThrowsMessage;
 using Ids = std::vector<int32_t>;
-
-std::string name_of(Device device) { return device.on_gpu() ? "gpu" : "cpu"; }
 
 const std::vector<std::string>& corpus() {
   static const std::vector<std::string> lines = {

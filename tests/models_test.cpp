@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "core/rng.h"
+#include "device_names.h"
 
 namespace dragoman {
 namespace {
@@ -292,10 +293,8 @@ INSTANTIATE_TEST_SUITE_P(Architectures, EveryModel,
                          testing::Combine(testing::ValuesIn(architectures()),
                                           testing::ValuesIn(all_devices())),
                          [](const auto& row) {
-                           std::string name = std::get<Architecture>(row.param).name + "_" +
-                                              to_string(std::get<Device>(row.param));
-                           std::ranges::replace(name, ':', '_');
-                           return name;
+                           return std::get<Architecture>(row.param).name + "_" +
+                                  name_of(std::get<Device>(row.param));
                          });
 
 TEST(Gpu, AllModelsAreTestedOnOne) {

@@ -13,6 +13,7 @@
 #include "data/vocabulary.h"
 #include "decode/search.h"
 #include "decode/topk.h"
+#include "device_names.h"
 
 namespace dragoman {
 namespace {
@@ -27,7 +28,7 @@ constexpr int32_t kEnd = Vocabulary::kEnd;
 class OnEveryDevice : public ::testing::TestWithParam<Device> {};
 using SearchTest = OnEveryDevice;
 const auto kDevices = ::testing::ValuesIn(all_devices());
-const auto kDeviceNames = [](const auto& test) { return test.param.on_gpu() ? "gpu" : "cpu"; };
+const auto kDeviceNames = [](const auto& test) { return name_of(test.param); };
 INSTANTIATE_TEST_SUITE_P(Devices, SearchTest, kDevices, kDeviceNames);
 
 // A model whose probabilities follow from the sentence and the pieces so far, and from nothing

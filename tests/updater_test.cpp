@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "core/rng.h"
+#include "device_names.h"
 #include "tensor/gemm.h"
 
 namespace dragoman {
@@ -110,11 +111,7 @@ class UpdaterTest : public testing::TestWithParam<Device> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Devices, UpdaterTest, testing::ValuesIn(all_devices()),
-                         [](const auto& row) {
-                           std::string name = to_string(row.param);
-                           std::ranges::replace(name, ':', '_');
-                           return name;
-                         });
+                         [](const auto& row) { return name_of(row.param); });
 
 TEST_P(UpdaterTest, ThePrecisionIsOneOfTheDevices) {
   const Device device = GetParam();

@@ -26,7 +26,6 @@ struct RecurrentDecoder::Carried {
 struct RecurrentDecoder::State : DecoderState {
   Context context;
   Carried carried;
-  Tensor segments;  // int32 [hypotheses]: the sentence of each
 };
 
 RecurrentDecoder::RecurrentDecoder(const Scope& scope, const DecoderConfig& config,
@@ -235,7 +234,8 @@ std::unique_ptr<DecoderState> RecurrentDecoder::start(Tape& tape, const Memory& 
   auto state = std::make_unique<State>();
   state->context = prepare(tape, memory);
   state->carried = initial(tape, memory);
-  state->segments = iota(memory.packing.sentences(), memory.packing.offsets.device());
+  state->context.layout.key_segments =
+      iota(memory.packing.sentences(), memory.packing.offsets.device());
   return state;
 }
 
@@ -259,9 +259,8 @@ void RecurrentDecoder::reorder(DecoderState& base, const Tensor& rows) const {
   for (Variable* part : {&carried.top, &carried.readout, &carried.summary, &carried.from_summary}) {
     if (part->defined()) *part = gather_rows(tape, *part, rows, part->value().dtype());
   }
-  state.segments = take_rows(state.segments, rows);
   AttentionLayout& layout = state.context.layout;
-  layout.key_segments = state.segments;
+  layout.key_segments = take_rows(layout.key_segments, rows);
   // `attend` takes as many of them as there are queries.
   if (layout.groups() < rows.size()) layout.query_offsets = iota(rows.size() + 1, rows.device());
 }

@@ -8,8 +8,7 @@ namespace dragoman {
 // Every layer's cache holds its rows in the same order, so that one history serves them all.
 struct TransformerDecoder::State : DecoderState {
   Variable key_values;                // of the memory, for all layers
-  AttentionLayout cross;              // which memory each hypothesis attends to
-  Tensor segments;                    // int32 [hypotheses]: the sentence of each
+  AttentionLayout cross;              // which sentence's memory each hypothesis attends to
   std::vector<KeyValueCache> caches;  // of each layer
   Tensor history;                     // int32 [hypotheses, steps]: the rows of each in the caches
   int64_t used_rows = 0;              // in every cache
@@ -107,8 +106,8 @@ std::unique_ptr<DecoderState> TransformerDecoder::start(Tape& tape, const Memory
   const Device device = memory.packing.offsets.device();
   state->cross = {.query_offsets = iota(n + 1, device),
                   .key_offsets = memory.packing.offsets,
+                  .key_segments = iota(n, device),
                   .longest_key = memory.packing.longest};
-  state->segments = iota(n, device);
   state->caches.resize(layers_.size());
   state->history = Tensor::empty({n, 0}, DType::kInt32, device);
   return state;
@@ -145,8 +144,7 @@ DecoderStep TransformerDecoder::step(Tape& tape, DecoderState& base, const Varia
 void TransformerDecoder::reorder(DecoderState& base, const Tensor& rows) const {
   auto& state = static_cast<State&>(base);
   state.history = take_rows(state.history, rows);
-  state.segments = take_rows(state.segments, rows);
-  state.cross.key_segments = state.segments;
+  state.cross.key_segments = take_rows(state.cross.key_segments, rows);
   if (state.cross.groups() != rows.size())
     state.cross.query_offsets = iota(rows.size() + 1, rows.device());
 }

@@ -11,6 +11,7 @@
 #include "ops/column_gradients.h"
 #include "ops/ops.h"
 #if defined(DRAGOMAN_KERNELS)
+#include "ops/attention_step_cuda.h"
 #include "ops/flash_backward_cuda.h"
 #include "ops/flash_forward_cuda.h"
 #endif
@@ -115,6 +116,7 @@ struct AttentionForward : AttentionKernel<In> {
 // have lists of their rows. Each query is computed by itself; a key is a lane.
 template <class In, class T>
 struct AttentionStep : AttentionKernel<In> {
+  using Input = In;
   using Kernel = AttentionKernel<In>;
   using Kernel::head_dim, Kernel::value_dim, Kernel::heads, Kernel::longest_key, Kernel::scale;
   using Kernel::query_at, Kernel::key_at, Kernel::value_at, Kernel::task, Kernel::visible;
@@ -371,11 +373,12 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
       if (flash) return flash::forward(device, layout.groups(), n, {kernel, out, statistics});
     }
 #endif
-    if (step) {
-      run(AttentionStep<In, T>{{kernel}, out, weights}, work);
-    } else {
-      run(AttentionForward<In, T>{{kernel}, out, statistics, weights}, work);
-    }
+    if (!step) return run(AttentionForward<In, T>{{kernel}, out, statistics, weights}, work);
+    const AttentionStep<In, T> of_step{{kernel}, out, weights};
+#if defined(DRAGOMAN_KERNELS)
+    if (device.on_gpu() && attention_detail::gpu::attention_step(device, tasks, of_step)) return;
+#endif
+    run(of_step, work);
   });
   const Tensor result = flash ? y : Tensor();
   // The kernel holds addresses: what they belong to is kept with it.

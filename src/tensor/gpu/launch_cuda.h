@@ -78,7 +78,8 @@ __global__ void rows_kernel(int64_t rows, F f) {
   if (row < rows) f(Lane{}, row);
 }
 
-// The scratch of a block lies in its shared memory, or, where that is too small, in `memory`.
+// The scratch of a block lies in its shared memory, or, where that is too small, in `memory`: then
+// there are fewer blocks than tasks.
 template <class F>
 __global__ void tasks_kernel(int64_t count, int64_t scratch, real* memory, F f) {
   real* const own = memory ? memory + blockIdx.x * scratch : cuda::shared_memory<real>();
@@ -259,12 +260,13 @@ void tasks(Device device, int64_t count, int64_t scratch, int64_t work, F f) {
   const bool few = count <= 4 * cuda::properties_of(device.index).multiprocessors;
   const unsigned warps = few ? (each < 1024 ? 1 : (each < 16384 ? 4 : 16)) : (each < 4096 ? 1 : 4);
   const unsigned threads = warps * detail::kWarp;
-  const unsigned blocks = std::min(static_cast<unsigned>(count), detail::most_blocks(device.index));
   const size_t bytes = static_cast<size_t>(scratch) * sizeof(real);
   if (bytes <= cuda::properties_of(device.index).shared_memory_per_block) {
-    cuda::launch(device, {blocks, threads, bytes}, detail::tasks_kernel<F>, count, scratch, nullptr,
-                 f);
+    cuda::launch(device, {static_cast<unsigned>(count), threads, bytes}, detail::tasks_kernel<F>,
+                 count, scratch, nullptr, f);
   } else {
+    const auto blocks =
+        static_cast<unsigned>(std::min<int64_t>(count, detail::most_blocks(device.index)));
     // The next tensor that gets this memory is written behind this launch.
     const auto memory = Allocator::of(device).allocate(blocks * bytes);
     cuda::launch(device, {blocks, threads}, detail::tasks_kernel<F>, count, scratch,

@@ -70,8 +70,10 @@ Variable SelfAttention::step(Tape& tape, const Variable& x, KeyValueCache& cache
   const Variable all = query_key_value_(tape, x, tape.products());
   cache.append(all.value(), dim_);
   const Variable rows(cache.rows());
-  return output_(tape, attention(tape, {all, 0, dim_}, {rows, 0, dim_}, {rows, dim_, dim_}, layout,
-                                 options(tape)));
+  return output_(
+      tape,
+      attention(tape, {all, 0, dim_}, {rows, 0, dim_}, {rows, dim_, dim_}, layout, options(tape)),
+      tape.products());
 }
 
 CrossAttention::CrossAttention(const Scope& scope, const BlockOptions& options)

@@ -26,9 +26,11 @@ class LinearSteps {
   const Variable& parameters() const { return parameters_; }
   DType type() const { return weight_.dtype(); }
 
-  Tensor result(const Tensor& x, DType as, bool relu = false) const {
+  Tensor result(const Tensor& x, DType as, bool relu = false) {
     Tensor y = Tensor::empty({x.rows(), weight_.rows()}, as, x.device());
-    product(tf32_, x, false, weight_, true, y, {.bias = bias_as(bias_, as), .relu = relu}, packed_);
+    Tensor& bias = added_[as == DType::kBf16];
+    if (!bias.defined()) bias = bias_as(bias_, as);
+    product(tf32_, x, false, weight_, true, y, {.bias = bias, .relu = relu}, packed_);
     return y;
   }
 
@@ -80,6 +82,7 @@ class LinearSteps {
   Tensor weight_;               // as the products read it
   Tensor packed_, transposed_;  // for y and for the gradient of x
   Variable bias_;
+  Tensor added_[2];  // the bias, as results of floats and of bf16 want it
   Variable parameters_;
   std::vector<Call> calls_;
   int64_t rows_ = 0;

@@ -1,5 +1,5 @@
-// A row is read once for the logarithm of its total and once for the largest element of each block
-// of 64. After that every next best token costs a look at the largest elements and at one block.
+// A row is read for the largest element of each block of 64, and for its total. After that every
+// next best token costs a look at the largest elements and at one block.
 #include "decode/topk.h"
 
 #include <algorithm>
@@ -18,96 +18,104 @@ constexpr int64_t kBlock = 64;
 // What Lane::max gives where there is nothing but banned elements.
 constexpr real kNothing = -std::numeric_limits<float>::max();
 
-// The first of x[0], ..., x[n - 1] that equals `value`, which one of them does.
-DRAGOMAN_HOST_DEVICE inline int64_t find(Lane lane, const real* x, int64_t n, real value) {
-  const real from_end =
-      lane.max(n, [=](int64_t i) { return x[i] == value ? static_cast<real>(n - i) : real{0}; });
-  return n - static_cast<int64_t>(from_end);
-}
+// A row of logits, and the largest element of each of its blocks.
+struct Row {
+  real* logits;
+  int64_t classes;
+  real* largest;
 
-// The logarithm of each row's total, and log p(</s>).
-void normalise(const Tensor& logits, const Tensor& log_totals, const Tensor& end) {
-  const int64_t classes = logits.columns();
-  const auto in = logits.data();
-  const auto totals = log_totals.data();
-  const auto out = end.data();
-  launch::rows(
-      logits.device(), logits.rows(), classes, [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row) {
-        const real* v = in + row * classes;
-        const real most = lane.max(classes, [=](int64_t c) { return v[c]; });
-        const real total =
-            most + std::log(lane.sum(classes, [=](int64_t c) { return exp_of(v[c] - most); }));
-        lane.once([=] {
-          totals[row] = total;
-          out[row] = v[Vocabulary::kEnd] - total;
+  DRAGOMAN_HOST_DEVICE int64_t blocks() const { return (classes + kBlock - 1) / kBlock; }
+  DRAGOMAN_HOST_DEVICE int64_t width(int64_t block) const {
+    return classes - block * kBlock < kBlock ? classes - block * kBlock : kBlock;
+  }
+
+  DRAGOMAN_HOST_DEVICE void find_largest(Lane lane) const {
+    lane.maxima(
+        blocks(), [*this](int64_t block) { return width(block); }, largest,
+        [*this](int64_t block) {
+          return [from = logits + block * kBlock](int64_t i) { return from[i]; };
         });
-      });
-}
+  }
+  DRAGOMAN_HOST_DEVICE real most(Lane lane) const {
+    return lane.max(blocks(), [from = largest](int64_t block) { return from[block]; });
+  }
+  // The logarithm of the sum of exponentials.
+  DRAGOMAN_HOST_DEVICE real log_total(Lane lane) const {
+    const real largest_of_all = most(lane);
+    return largest_of_all + std::log(lane.sum(classes, [=, from = logits](int64_t c) {
+             return exp_of(from[c] - largest_of_all);
+           }));
+  }
+  // The first element that equals `value`, which one does.
+  DRAGOMAN_HOST_DEVICE int64_t find(Lane lane, real value) const {
+    const int64_t block = first(lane, largest, blocks(), value);
+    return block * kBlock + first(lane, logits + block * kBlock, width(block), value);
+  }
+  DRAGOMAN_HOST_DEVICE void remove(Lane lane, int64_t id) const {
+    lane.once([*this, id] { logits[id] = -std::numeric_limits<real>::infinity(); });
+    const int64_t block = id / kBlock;
+    const real left =
+        lane.max(width(block), [from = logits + block * kBlock](int64_t i) { return from[i]; });
+    lane.once([*this, block, left] { largest[block] = left; });
+  }
 
-void forbid(const Tensor& logits, const Tensor& bans) {
-  const int64_t classes = logits.columns(), width = bans.columns();
-  const auto v = logits.data();
-  const auto ids = bans.data<int32_t>();
-  // A row is one thread's: it may ban a token twice.
-  launch::map(logits.device(), bans.rows(), [=] DRAGOMAN_HOST_DEVICE(int64_t row) {
-    for (int64_t i = row * width; i < (row + 1) * width; ++i) {
-      if (ids[i] >= 0) v[row * classes + ids[i]] = -std::numeric_limits<real>::infinity();
+ private:
+  DRAGOMAN_HOST_DEVICE static int64_t first(Lane lane, const real* x, int64_t n, real value) {
+    const real from_end =
+        lane.max(n, [=](int64_t i) { return x[i] == value ? static_cast<real>(n - i) : real{0}; });
+    return n - static_cast<int64_t>(from_end);
+  }
+};
+
+struct Choose {
+  real* logits;
+  int64_t classes;
+  const int32_t* banned;
+  int64_t banned_each, count;  // of a row
+  int32_t* ids;
+  real *log_probabilities, *end;
+
+  int64_t scratch() const { return Row{nullptr, classes, nullptr}.blocks(); }
+
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t number, real* largest) const {
+    const Row row{logits + number * classes, classes, largest};
+    row.find_largest(lane);
+    const real total = row.log_total(lane);
+    lane.once([=, *this] { end[number] = row.logits[Vocabulary::kEnd] - total; });
+    for (int64_t i = number * banned_each; i < (number + 1) * banned_each; ++i) {
+      if (banned[i] >= 0) row.remove(lane, banned[i]);
     }
-  });
-}
-
-void select(const Tensor& logits, const Tensor& log_totals, const Tensor& ids,
-            const Tensor& log_probabilities) {
-  const int64_t n = logits.rows(), classes = logits.columns(), count = ids.columns();
-  const int64_t blocks = (classes + kBlock - 1) / kBlock;
-  const auto in = logits.data();
-  const auto totals = log_totals.data();
-  const auto chosen = ids.data<int32_t>();
-  const auto out = log_probabilities.data();
-  launch::tasks(logits.device(), n, blocks, n * classes,
-                [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t row, real * largest) {
-                  real* v = in + row * classes;
-                  const auto width = [=](int64_t b) {
-                    return classes - b * kBlock < kBlock ? classes - b * kBlock : kBlock;
-                  };
-                  const auto block_of = [=](int64_t b) {
-                    const real* from = v + b * kBlock;
-                    return [=](int64_t i) { return from[i]; };
-                  };
-                  lane.maxima(blocks, width, largest, block_of);
-                  for (int64_t rank = row * count; rank < (row + 1) * count; ++rank) {
-                    const real best = lane.max(blocks, [=](int64_t b) { return largest[b]; });
-                    const bool none = best <= kNothing;
-                    const int64_t block = none ? 0 : find(lane, largest, blocks, best);
-                    const int64_t id =
-                        none ? -1
-                             : block * kBlock + find(lane, v + block * kBlock, width(block), best);
-                    lane.once([=] {
-                      out[rank] = best - totals[row];
-                      chosen[rank] = static_cast<int32_t>(id);
-                      if (!none) v[id] = -std::numeric_limits<real>::infinity();
-                    });
-                    if (!none) {
-                      const real most = lane.max(width(block), block_of(block));
-                      lane.once([=] { largest[block] = most; });
-                    }
-                  }
-                });
-}
+    for (int64_t i = number * count; i < (number + 1) * count; ++i) {
+      const real value = row.most(lane);
+      const int64_t id = value <= kNothing ? -1 : row.find(lane, value);
+      lane.once([=, *this] {
+        log_probabilities[i] = value - total;
+        ids[i] = static_cast<int32_t>(id);
+      });
+      if (id >= 0) row.remove(lane, id);
+    }
+  }
+};
 
 }  // namespace
 
 BestTokens best_tokens(const Tensor& logits, const Tensor& bans, int64_t count) {
-  const int64_t n = logits.rows();
+  const int64_t n = logits.rows(), classes = logits.columns();
   const Device device = logits.device();
-  count = std::min(count, logits.columns());
-  const Tensor log_totals = Tensor::empty({n}, DType::kReal, device);
+  count = std::min(count, classes);
   BestTokens best{.ids = Tensor::empty({n, count}, DType::kInt32, device),
                   .log_probabilities = Tensor::empty({n, count}, DType::kReal, device),
                   .end = Tensor::empty({n}, DType::kReal, device)};
-  normalise(logits, log_totals, best.end);
-  if (bans.defined()) forbid(logits, bans);
-  select(logits, log_totals, best.ids, best.log_probabilities);
+  const Choose choose{.logits = logits.data(),
+                      .classes = classes,
+                      .banned = bans.defined() ? bans.data<int32_t>() : nullptr,
+                      .banned_each = bans.defined() ? bans.columns() : 0,
+                      .count = count,
+                      .ids = best.ids.data<int32_t>(),
+                      .log_probabilities = best.log_probabilities.data(),
+                      .end = best.end.data()};
+  constexpr int64_t kPasses = 4;
+  launch::tasks(device, n, choose.scratch(), kPasses * n * classes, choose);
   return best;
 }
 

@@ -1,8 +1,8 @@
-// Attention of the steps of a translation on a GPU: a warp has a head of a query. Its lanes stand
-// in teams, of which each takes every so manieth key: a lane has four numbers of the key and of its
-// value. Rows lie anywhere and each is waited for, so that those of several keys are under way at
-// once. A team keeps the softmax of its keys as it goes (Milakov and Gimelshein 2018); in the end
-// the teams' are put together.
+// Attention of the steps of a translation on a GPU: a warp has a head of a query. Its lanes form
+// teams that take the keys in turn; a lane has four numbers of a key and of its value. Rows lie
+// anywhere and each is waited for, so that those of several keys are under way at once. A team
+// keeps the softmax of its keys as it goes (Milakov and Gimelshein 2018); in the end those of the
+// teams are put together.
 #pragma once
 
 #include <cstdint>

@@ -88,6 +88,14 @@ TEST(BatchTest, CutsSourcesBySentencesAndTokens) {
   for (const SourceBatch& batch : batches) indices.push_back(batch.indices);
   EXPECT_THAT(indices, ElementsAre(ElementsAre(1), ElementsAre(4, 2), ElementsAre(0, 3)));
   EXPECT_THAT(batches[2].source.ids, ElementsAre(11, 2, 2));
+
+  EXPECT_EQ(size_text(batches[1]), "2 sentences, 7 source tokens, the longest of 4");
+  const auto [first, second] = halves(batches[1]);
+  EXPECT_EQ(size_text(first), "1 sentence, 4 source tokens, the longest of 4");
+  EXPECT_THAT(first.indices, ElementsAre(4));
+  EXPECT_THAT(second.indices, ElementsAre(2));
+  EXPECT_TRUE(std::ranges::equal(second.source[0], batches[1].source[1]));
+  EXPECT_THROW(halves(second), Error);
 }
 
 // The stream --------------------------------------------------------------------------------------

@@ -167,10 +167,11 @@ TEST(Conflicts, AreAllThatDecideWhatIsLearned) {
   };
   for (const char* free :
        {"name=x", "output=y", "data.directory=z", "data.cache=c", "data.test=[t]",
-        "training.device=cuda:3", "training.on_out_of_memory=split", "training.threads=3",
-        "training.max_steps=7", "training.max_epochs=7", "training.max_minutes=7",
-        "training.stop_patience=7", "training.validate_every=7", "training.save_every=7",
-        "training.log_every=7", "training.keep=7", "training.samples=7", "training.debug_nan=true"})
+        "training.device=cuda:3", "decoding.batch_sentences=7", "training.on_out_of_memory=split",
+        "training.threads=3", "training.max_steps=7", "training.max_epochs=7",
+        "training.max_minutes=7", "training.stop_patience=7", "training.validate_every=7",
+        "training.save_every=7", "training.log_every=7", "training.keep=7", "training.samples=7",
+        "training.debug_nan=true"})
     EXPECT_EQ(count(free), 0u) << free;
   for (const char* fixed :
        {"seed=2", "data.train=[t]", "data.validation=t", "data.max_length=99", "vocabulary.size=99",

@@ -145,6 +145,27 @@ TEST_P(TranslatorTest, TranslatesTheSameWhateverTheBatchSize) {
   }
 }
 
+TEST(Translator, TakesAsManySentencesAtOnceAsItIsToldOrAsSuitTheDevice) {
+  const std::vector<std::string> lines(130, "a dog");
+  for (const Device device : all_devices()) {
+    const Model model = make_model({"", "gru", "gru", "none"}, device);
+    const auto batches = [&](int batch_sentences) {
+      DecodingConfig decoding;
+      decoding.beam_size = 1;
+      decoding.max_length = 2;
+      decoding.batch_sentences = batch_sentences;
+      int count = 0;
+      const auto ask = [&] { return ++count > 4; };
+      const auto found = Translator(model, vocabularies(), decoding).translate(lines, ask);
+      EXPECT_EQ(found.has_value(), count <= 4) << "it gives up when it is told to";
+      return count;
+    };
+    EXPECT_EQ(batches(50), 3);
+    EXPECT_EQ(batches(20), 5);
+    EXPECT_EQ(batches(0), device.on_gpu() ? 1 : 3);
+  }
+}
+
 TEST_P(TranslatorTest, TranslatesOnEveryDeviceAsOnTheCpu) {
   if (!device().on_gpu()) GTEST_SKIP() << "this is the CPU";
   const Model model = make_model();
@@ -316,28 +337,89 @@ TEST(Translator, CutsOffSentencesWithoutEnd) {
   EXPECT_EQ(found[0].source.size(), 1025u);
 }
 
-TEST(Translator, NamesTheBatchThatDoesNotFitIntoMemory) {
-  const Model model = make_model({"", "transformer", "transformer", "none"});
-  Allocator& allocator = Allocator::of(model.device());
-  const auto error = [&](auto f) {
-    allocator.release_cached();
-    allocator.set_limit(allocator.statistics().reserved);
-    std::string message = "no error";
+// Memory ------------------------------------------------------------------------------------------
+
+class MemoryTest : public ::testing::TestWithParam<Device> {
+ protected:
+  void SetUp() override { allocator_.release_cached(); }
+  void TearDown() override { allocator_.set_limit(std::numeric_limits<size_t>::max()); }
+
+  // What `work` takes, beside the memory that is in use.
+  size_t taken_by(const std::function<void()>& work) {
+    allocator_.release_cached();
+    const size_t before = allocator_.statistics().reserved;
+    allocator_.reset_peak();
+    work();
+    return allocator_.statistics().peak_reserved - before;
+  }
+
+  // The message of `work`, for which there are so many bytes.
+  std::string with_memory(size_t bytes, const std::function<void()>& work) {
+    allocator_.release_cached();
+    allocator_.set_limit(allocator_.statistics().reserved + bytes);
+    ::testing::internal::CaptureStderr();
     try {
-      f();
-    } catch (const Error& thrown) {
-      message = thrown.what();
+      work();
+    } catch (const Error& error) {
+      allocator_.set_limit(std::numeric_limits<size_t>::max());
+      return ::testing::internal::GetCapturedStderr() + error.what();
     }
-    allocator.set_limit(std::numeric_limits<size_t>::max());
-    return message;
+    allocator_.set_limit(std::numeric_limits<size_t>::max());
+    return ::testing::internal::GetCapturedStderr();
+  }
+
+  const Model model_ = make_model({"", "transformer", "transformer", "none"}, GetParam());
+  Allocator& allocator_ = Allocator::of(GetParam());
+  const std::vector<std::string> one_ = {"a dog"};
+  const std::vector<std::string> lines_ = {"a dog", "a man", "a girl", "a boy", "a man",
+                                           "a dog", "a dog", "a man",  "a girl"};
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, MemoryTest, ::testing::ValuesIn(all_devices()),
+                         [](const auto& test) { return name_of(test.param); });
+
+TEST_P(MemoryTest, ABatchThatDoesNotFitIsTranslatedInHalves) {
+  const auto translate = [&](const std::vector<std::string>& lines) {
+    std::vector<std::string> texts;
+    // Weights are prepared for each anew.
+    for (const Translation& translation :
+         Translator(model_, vocabularies(), quick_decoding(GetParam())).translate(lines))
+      texts.push_back(translation.text());
+    return texts;
   };
-  const std::vector<std::string> lines = {"a dog", "a man", "a girl"};
-  const Translator translator(model, vocabularies(), quick_decoding());
-  EXPECT_THAT(error([&] { translator.translate(lines); }),
-              AllOf(HasSubstr("out of memory on cpu"), HasSubstr("with 3 sentences of "),
-                    HasSubstr("lower decoding.batch_sentences (--batch-sentences)")));
-  EXPECT_THAT(error([&] { score_pairs(model, vocabularies(), lines, lines); }),
-              AllOf(HasSubstr("out of memory on cpu"), HasSubstr("the batch has 3 sentences, ")));
+  const std::vector<std::string> expected = translate(lines_);
+  const size_t for_two = taken_by([&] { translate({lines_[0], lines_[1]}); });
+  ASSERT_LT(for_two, taken_by([&] { translate(lines_); }));
+
+  std::vector<std::string> found;
+  EXPECT_THAT(with_memory(for_two, [&] { found = translate(lines_); }),
+              AllOf(HasSubstr("out of memory on " + to_string(GetParam())),
+                    HasSubstr("the batch has 9 sentences, "),
+                    HasSubstr("it is halved, and so are others as large")));
+  EXPECT_EQ(found, expected);
+  EXPECT_THAT(with_memory(0, [&] { translate(one_); }),
+              AllOf(HasSubstr("the batch has 1 sentence, "),
+                    HasSubstr("lower decoding.beam_size (--beam-size)")));
+}
+
+TEST_P(MemoryTest, ABatchThatDoesNotFitIsScoredInHalves) {
+  const auto score = [&](const std::vector<std::string>& lines) {
+    std::vector<double> scores;
+    for (const PairScore& pair : score_pairs(model_, vocabularies(), lines, lines))
+      scores.push_back(pair.log_probability);
+    return scores;
+  };
+  const std::vector<double> expected = score(lines_);
+  const size_t for_two = taken_by([&] { score({lines_[0], lines_[1]}); });
+  ASSERT_LT(for_two, taken_by([&] { score(lines_); }));
+
+  std::vector<double> found;
+  EXPECT_THAT(with_memory(for_two, [&] { found = score(lines_); }),
+              AllOf(HasSubstr("the batch has 9 sentences, "), HasSubstr("it is halved")));
+  EXPECT_THAT(found, ::testing::Pointwise(::testing::DoubleNear(1e-5), expected));
+  EXPECT_THAT(with_memory(0, [&] { score(one_); }),
+              AllOf(HasSubstr("the batch has 1 sentence, "),
+                    HasSubstr("score on a device with more memory, such as the cpu")));
 }
 
 TEST(ScorePairs, NamesALineThatIsTooLong) {

@@ -360,6 +360,31 @@ TEST_F(TrainerTest, PairsThatDoNotFitHaveNoPartInTheValidationLoss) {
   EXPECT_THAT(lines_of(run("validation/step-1.de")), SizeIs(15)) << "but all are translated";
 }
 
+TEST_F(TrainerTest, AValidationThatDoesNotFitBesideTrainingIsMadeInHalves) {
+  std::vector<std::string> sets = {"decoding.beam_size=1", "decoding.max_length=1"};
+  const Config config = this->config(sets);
+  sets.insert(sets.end(), {"training.batch_tokens=20", "decoding.batch_sentences=1"});
+  const Config smaller = this->config(sets);
+  const Vocabularies vocabularies = data(config).vocabularies;
+  const Model model(config.model, 19, 19, 1, Device{});
+  Allocator& allocator = Allocator::of(model.device());
+  allocator.release_cached();
+  const size_t before = allocator.statistics().reserved;
+  allocator.reset_peak();
+  const auto expected = Validator(smaller, vocabularies, model).run(1, never);
+  const size_t enough = allocator.statistics().peak_reserved - before;
+
+  allocator.release_cached();
+  allocator.set_limit(before + enough);
+  ::testing::internal::CaptureStderr();
+  const auto found = Validator(config, vocabularies, model).run(1, never);
+  allocator.set_limit(std::numeric_limits<size_t>::max());
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr("target tokens, the longest of"), HasSubstr("it is halved")));
+  EXPECT_NEAR(found->scores.loss, expected->scores.loss, 1e-6);
+  EXPECT_EQ(found->hypotheses, expected->hypotheses);
+}
+
 TEST_F(TrainerTest, RefusesASearchThatTheModelCannotDoBeforeItTrains) {
   const size_t begin = yaml_.find("  decoder:");
   yaml_.replace(begin, yaml_.find('\n', begin) - begin,

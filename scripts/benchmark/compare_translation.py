@@ -158,7 +158,7 @@ def main():
         shown = subprocess.run([arguments.dragoman, "config", work / "config.yaml", "--json"], check=True,
                                stdout=subprocess.PIPE, text=True).stdout  # fmt: skip
         config = json.loads(shown)
-        batch = 1 if arguments.alone else config["decoding"]["batch_sentences"]
+        batch = 1 if arguments.alone else config["decoding"]["batch_sentences"] or 64  # as on every processor
         library = convert(checkpoint, config, pieces, work / "converted")
         # One sentence at a time leaves no batches to be at work on side by side.
         settings = [(1, threads)] + ([] if arguments.alone or threads == 1 else [(threads, 1)])

@@ -143,7 +143,7 @@ def decoding_speed(setting, results, models):
         changes = {
             "data.directory": corpus, "data.train": "[train]", "data.validation": "validation",
             "data.cache": setting.work / "cache.decoding", "vocabulary.size": 1000,
-            "training.max_steps": 1, "training.batch_tokens": 500, "decoding.batch_sentences": 256,
+            "training.max_steps": 1, "training.batch_tokens": 500,
             "decoding.max_length": PIECES, "decoding.min_length_ratio": PIECES, "decoding.max_length_ratio": PIECES,
         } | ({} if setting.on_gpu else TINY)
         config = setting.project / f"configs/benchmark/{CONFIGS[model]}.yaml"

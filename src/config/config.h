@@ -308,7 +308,7 @@ struct DecodingConfig {
   double max_length_ratio = 3;
   int max_length = 256;
   int n_best = 1;
-  int batch_sentences = 64;
+  int batch_sentences = 0;
   std::string precision = "fp32";
 
   template <class Visitor>
@@ -324,7 +324,8 @@ struct DecodingConfig {
       positive());
     v("max_length", max_length, "most target pieces of a sentence", at_least(1));
     v("n_best", n_best, "hypotheses written a sentence; at most beam_size", at_least(1));
-    v("batch_sentences", batch_sentences, "sentences translated together", at_least(1));
+    v("batch_sentences", batch_sentences,
+      "sentences translated together; 0: 64 on the processor, 512 on a GPU", at_least(0));
     v("precision", precision, "what matrix products read, as training.precision does",
       one_of({"auto", "fp32", "tf32", "bf16"}));
   }

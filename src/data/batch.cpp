@@ -37,6 +37,10 @@ void append_marked(Sentences& sentences, std::span<const int32_t> ids, bool begi
   sentences.offsets.push_back(static_cast<int32_t>(sentences.ids.size()));
 }
 
+std::string sentences_text(int32_t count) {
+  return fmt::format("{} sentence{}", count, count == 1 ? "" : "s");
+}
+
 }  // namespace
 
 void Batch::append(std::span<const int32_t> source_ids, std::span<const int32_t> target_ids,
@@ -58,11 +62,27 @@ std::pair<Batch, Batch> halves(const Batch& batch) {
   return parts;
 }
 
+std::pair<SourceBatch, SourceBatch> halves(const SourceBatch& batch) {
+  check(batch.size() > 1, "a batch of one sentence has no halves");
+  std::pair<SourceBatch, SourceBatch> parts;
+  for (int32_t i = 0; i < batch.size(); ++i) {
+    SourceBatch& part = i < (batch.size() + 1) / 2 ? parts.first : parts.second;
+    part.source.append(batch.source[i]);
+    part.indices.push_back(batch.indices[static_cast<size_t>(i)]);
+  }
+  return parts;
+}
+
 std::string size_text(const Batch& batch) {
-  return fmt::format("{} sentence{}, {} source and {} target tokens, the longest of {}",
-                     batch.size(), batch.size() == 1 ? "" : "s", batch.source.tokens(),
+  return fmt::format("{}, {} source and {} target tokens, the longest of {}",
+                     sentences_text(batch.size()), batch.source.tokens(),
                      batch.target_output.tokens(),
                      std::max(batch.source.max_length(), batch.target_output.max_length()));
+}
+
+std::string size_text(const SourceBatch& batch) {
+  return fmt::format("{}, {} source tokens, the longest of {}", sentences_text(batch.size()),
+                     batch.source.tokens(), batch.source.max_length());
 }
 
 std::vector<Batch> make_batches(const std::vector<std::vector<int32_t>>& sources,

@@ -55,6 +55,10 @@ struct SourceBatch {
   int32_t size() const { return source.size(); }
 };
 
+/// The same of source sentences.
+std::pair<SourceBatch, SourceBatch> halves(const SourceBatch& batch);
+std::string size_text(const SourceBatch& batch);
+
 /// Batches over all pairs, given without `<s>` and `</s>`, longest targets first (then longest
 /// sources, then by place). A batch holds at most `batch_tokens` target tokens, `</s>` counted; a
 /// longer sentence is a batch alone. The same input gives the same batches.

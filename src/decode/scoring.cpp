@@ -2,12 +2,13 @@
 
 #include "core/check.h"
 #include "data/batch.h"
+#include "decode/halving.h"
 #include "tensor/cpu/fair_threads.h"
 
 namespace dragoman {
 namespace {
 
-constexpr int64_t kBatchTokens = 2048;
+constexpr int64_t kBatchTokensOfCpu = 2048, kBatchTokensOfGpu = 16384;
 
 std::vector<std::vector<int32_t>> encode(const Vocabulary& vocabulary,
                                          std::span<const std::string> lines, int64_t first_line,
@@ -23,13 +24,8 @@ std::vector<std::vector<int32_t>> encode(const Vocabulary& vocabulary,
 }
 
 std::vector<real> log_probabilities_of(const Model& model, const Batch& batch) {
-  try {
-    Tape tape(/*recording=*/false);
-    return model.loss(tape, model.load(batch), /*label_smoothing=*/0).log_probabilities.to_host();
-  } catch (const OutOfMemory& error) {
-    fail("{}; the batch has {}: score on a device with more memory, such as the cpu", error.what(),
-         size_text(batch));
-  }
+  Tape tape(/*recording=*/false);
+  return model.loss(tape, model.load(batch), /*label_smoothing=*/0).log_probabilities.to_host();
 }
 
 }  // namespace
@@ -43,8 +39,12 @@ std::vector<PairScore> score_pairs(const Model& model, const Vocabularies& vocab
       encode(vocabularies.target, targets, first_line, "target", model.longest_target());
   std::vector<PairScore> scores(sources.size());
   FairThreads threads;
-  for (const Batch& batch : make_batches(source_ids, target_ids, kBatchTokens)) {
-    const std::vector<real> log_probabilities = log_probabilities_of(model, batch);
+  Halving halving;
+  const int64_t batch_tokens = model.device().on_gpu() ? kBatchTokensOfGpu : kBatchTokensOfCpu;
+  for (const Batch& batch : make_batches(source_ids, target_ids, batch_tokens)) {
+    const std::vector<real> log_probabilities = halving(
+        batch, [&](const Batch& part) { return log_probabilities_of(model, part); },
+        "score on a device with more memory, such as the cpu");
     for (int32_t s = 0; s < batch.size(); ++s) {
       PairScore& score = scores[static_cast<size_t>(batch.indices[static_cast<size_t>(s)])];
       score.tokens = batch.target_output.length(s);

@@ -18,7 +18,8 @@ struct PairScore {
 };
 
 /// A score for every pair of lines, in their order. Throws Error, with the pair counted from
-/// `first_line`, when a side has more pieces than the model can read.
+/// `first_line`, when a side has more pieces than the model can read. A batch that does not fit
+/// into memory is halved; throws Error when a pair by itself does not.
 std::vector<PairScore> score_pairs(const Model& model, const Vocabularies& vocabularies,
                                    std::span<const std::string> sources,
                                    std::span<const std::string> targets, int64_t first_line = 1);

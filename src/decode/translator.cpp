@@ -10,7 +10,14 @@ namespace dragoman {
 namespace {
 
 constexpr int64_t kLongestSource = 1024;  // pieces
-constexpr int64_t kBatchTokens = 8192;    // source tokens searched in at once
+
+// What is searched in at once where the configuration leaves it open. A step of few sentences takes
+// a GPU as long as one of many: the host tells it what to do, kernel by kernel.
+struct BatchSize {
+  int64_t sentences;
+  int64_t source_tokens;
+};
+constexpr BatchSize kBatchOfCpu{64, 8192}, kBatchOfGpu{512, 16384};
 
 std::vector<std::string> pieces_of(const Vocabulary& vocabulary, std::span<const int32_t> ids) {
   std::vector<std::string> pieces;
@@ -36,6 +43,11 @@ Translator::Translator(const Model& model, const Vocabularies& vocabularies,
 }
 
 std::vector<Translation> Translator::translate(std::span<const std::string> lines) const {
+  return *translate(lines, {});
+}
+
+std::optional<std::vector<Translation>> Translator::translate(std::span<const std::string> lines,
+                                                              const StopRequested& stop) const {
   std::vector<std::vector<int32_t>> sources;
   std::vector<size_t> places;  // of the sources among the lines
   int64_t cropped = 0;
@@ -51,8 +63,11 @@ std::vector<Translation> Translator::translate(std::span<const std::string> line
 
   std::vector<Translation> translations(lines.size(), {.source = {}, .candidates = {Candidate{}}});
   FairThreads threads;
-  for (const SourceBatch& batch :
-       make_source_batches(sources, decoding_.batch_sentences, kBatchTokens)) {
+  const BatchSize size = model_.device().on_gpu() ? kBatchOfGpu : kBatchOfCpu;
+  const int64_t sentences =
+      decoding_.batch_sentences > 0 ? decoding_.batch_sentences : size.sentences;
+  for (const SourceBatch& batch : make_source_batches(sources, sentences, size.source_tokens)) {
+    if (stop && stop()) return std::nullopt;
     const auto results = search_in(batch);
     for (int32_t s = 0; s < batch.size(); ++s) {
       const auto i = static_cast<size_t>(s);
@@ -65,17 +80,14 @@ std::vector<Translation> Translator::translate(std::span<const std::string> line
 }
 
 std::vector<std::vector<Hypothesis>> Translator::search_in(const SourceBatch& batch) const {
-  try {
-    Tape tape(prepared_);
-    tape.set_products(precision_);
-    return search(model_, tape, batch.source, decoding_, alignments_);
-  } catch (const OutOfMemory& error) {
-    fail(
-        "{}, with {} sentences of {} source tokens and a beam of {}: lower "
-        "decoding.batch_sentences "
-        "(--batch-sentences)",
-        error.what(), batch.size(), batch.source.tokens(), decoding_.beam_size);
-  }
+  return halving_(
+      batch,
+      [&](const SourceBatch& part) {
+        Tape tape(prepared_);
+        tape.set_products(precision_);
+        return search(model_, tape, part.source, decoding_, alignments_);
+      },
+      "lower decoding.beam_size (--beam-size) or decoding.max_length (--max-length)");
 }
 
 std::vector<int32_t> Translator::encode(const std::string& line, int64_t& cropped) const {

@@ -1,7 +1,9 @@
 // From lines of text to lines of text.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,10 +12,14 @@
 #include "config/config.h"
 #include "data/batch.h"
 #include "data/vocabulary.h"
+#include "decode/halving.h"
 #include "decode/search.h"
 #include "models/model.h"
 
 namespace dragoman {
+
+/// Asked from time to time whether to give up.
+using StopRequested = std::function<bool()>;
 
 /// One way to translate a line.
 struct Candidate {
@@ -45,8 +51,13 @@ class Translator {
 
   /// A translation for every line, in their order. They are searched for in batches of lines of
   /// like length. Lines that are longer than the model can read, or than 1024 pieces, are cut off
-  /// there, with a warning that counts them. Throws Error when a batch does not fit into memory.
+  /// there, with a warning that counts them. A batch that does not fit into memory is halved until
+  /// it does, with a warning; throws Error when a sentence by itself does not.
   std::vector<Translation> translate(std::span<const std::string> lines) const;
+
+  /// The same, but nothing when `stop` said so before one of the batches.
+  std::optional<std::vector<Translation>> translate(std::span<const std::string> lines,
+                                                    const StopRequested& stop) const;
 
  private:
   std::vector<std::vector<Hypothesis>> search_in(const SourceBatch& batch) const;
@@ -59,6 +70,7 @@ class Translator {
   DecodingConfig decoding_;
   bool alignments_;
   Precision precision_;
+  mutable Halving halving_;  // what it has learned of the memory changes no translation
   std::shared_ptr<SharedObjects> prepared_ = std::make_shared<SharedObjects>();
 };
 

@@ -1,20 +1,14 @@
 #include "train/evaluation.h"
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numeric>
 
 #include "core/check.h"
 #include "core/log.h"
+#include "decode/halving.h"
 
 namespace dragoman {
-namespace {
-
-// Lines translated between two looks at the wish to stop: enough for batches of like length.
-constexpr size_t kLinesAtOnce = 512;
-
-}  // namespace
 
 std::optional<Evaluation> evaluate(const Translator& translator,
                                    std::span<const std::string> source,
@@ -22,13 +16,11 @@ std::optional<Evaluation> evaluate(const Translator& translator,
                                    const StopRequested& stop) {
   Evaluation evaluation;
   const auto begin_time = std::chrono::steady_clock::now();
-  for (size_t begin = 0; begin < source.size(); begin += kLinesAtOnce) {
-    if (stop && stop()) return std::nullopt;
-    const auto lines = source.subspan(begin, std::min(kLinesAtOnce, source.size() - begin));
-    for (const Translation& translation : translator.translate(lines)) {
-      evaluation.hypotheses.push_back(translation.text());
-      evaluation.target_tokens += std::ssize(translation.candidates.front().pieces);
-    }
+  const auto translations = translator.translate(source, stop);
+  if (!translations) return std::nullopt;
+  for (const Translation& translation : *translations) {
+    evaluation.hypotheses.push_back(translation.text());
+    evaluation.target_tokens += std::ssize(translation.candidates.front().pieces);
   }
   const std::chrono::duration<double> duration = std::chrono::steady_clock::now() - begin_time;
   evaluation.seconds = duration.count();
@@ -71,12 +63,18 @@ Validator::Validator(const Config& config, const Vocabularies& vocabularies, con
 std::optional<Validation> Validator::run(int64_t step, const StopRequested& stop) const {
   double loss = 0, log_probability = 0;
   int64_t tokens = 0;
-  for (const Batch& batch : batches_) {
-    if (stop()) return std::nullopt;
+  Halving halving;  // training has much of the memory
+  const auto measure = [&](const Batch& batch) {
     Tape tape(/*recording=*/false);
     const CrossEntropy result = model_.loss(tape, model_.load(batch), label_smoothing_);
-    const std::vector<real> log_probabilities = result.log_probabilities.to_host();
+    std::vector<real> log_probabilities = result.log_probabilities.to_host();
     loss += result.loss.value().to_host()[0];
+    return log_probabilities;
+  };
+  for (const Batch& batch : batches_) {
+    if (stop()) return std::nullopt;
+    const std::vector<real> log_probabilities =
+        halving(batch, measure, "lower training.batch_tokens, which leaves validation more memory");
     log_probability =
         std::accumulate(log_probabilities.begin(), log_probabilities.end(), log_probability);
     tokens += batch.target_output.tokens();

@@ -147,7 +147,8 @@ std::vector<std::string> conflicts(const Config& before, const Config& now) {
                                 "training.samples",
                                 "training.tensorboard",
                                 "training.debug_nan",
-                                "training.profile"};
+                                "training.profile",
+                                "decoding.batch_sentences"};
   const TrainingConfig& training = now.training;
   const bool steps_shape_schedule =
       (training.schedule == "linear" || training.schedule == "cosine") &&

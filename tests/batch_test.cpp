@@ -105,7 +105,7 @@ class StreamTest : public DataTest {
   void prepare(int64_t pairs, double sampling = 0) {
     VocabularyConfig vocabulary = small_vocabulary();
     vocabulary.sampling = sampling;
-    data_ = prepare_training_data(write_corpus(pairs), vocabulary, directory_ / "cache");
+    data_ = prepare_training_data(write_corpus(pairs), vocabulary, directory_ / "cache", 2);
     options_.sampling = sampling;
   }
   BatchStream open(const DataPosition& position = {}) const {

@@ -312,6 +312,12 @@ TEST(ParallelFor, DoesEachPieceOnceOnAnyNumberOfThreads) {
     parallel_for(done.size(), threads, [&done](size_t i) { ++done[i]; });
     EXPECT_EQ(done, std::vector<int>(100, 1)) << threads;
   }
+  for (const size_t grain : {3, 100, 1000}) {
+    std::vector<int> done(100);
+    parallel_for(
+        done.size(), 4, [&done](size_t i) { ++done[i]; }, grain);
+    EXPECT_EQ(done, std::vector<int>(100, 1)) << grain;
+  }
   parallel_for(0, 3, [](size_t) { ADD_FAILURE(); });
 }
 

@@ -115,7 +115,7 @@ TEST_F(DataTest, TheDownloaderReportsWhatItCannotFetch) {
 class DatasetTest : public DataTest {
  protected:
   TrainingData prepare(const DataConfig& data, const VocabularyConfig& vocabulary) const {
-    return prepare_training_data(data, vocabulary, directory_ / "cache");
+    return prepare_training_data(data, vocabulary, directory_ / "cache", 2);
   }
   /// The file of the given kind in the cache; there must be exactly one.
   fs::path cached(const std::string& kind) const {
@@ -235,8 +235,8 @@ TEST_F(DatasetTest, TheCacheServesTheSameInputOnly) {
 TEST_F(DatasetTest, GivenVocabulariesAreUsed) {
   const DataConfig data = write_corpus(100);
   const Vocabulary own = Vocabulary::train(small_vocabulary("char", 23), {path("train.en")});
-  const TrainingData prepared =
-      prepare_training_data(data, small_vocabulary(), directory_ / "cache", Vocabularies{own, own});
+  const TrainingData prepared = prepare_training_data(
+      data, small_vocabulary(), directory_ / "cache", 1, Vocabularies{own, own});
   EXPECT_EQ(prepared.vocabularies.source, own);
   EXPECT_TRUE(std::ranges::equal(prepared.dataset->read(0, 1).source[0],
                                  own.encode(invented_text(1, 1)[0])));

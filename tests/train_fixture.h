@@ -108,7 +108,7 @@ class TinyRun : public ::testing::Test {
   }
   std::filesystem::path run(const std::string& file) const { return directory_ / "run" / file; }
   TrainingData data(const Config& config) const {
-    return prepare_training_data(config.data, config.vocabulary, config.data.cache);
+    return prepare_training_data(config.data, config.vocabulary, config.data.cache, 2);
   }
   // Runs with the default settings, `sets` over them, and returns everything that was trained.
   std::map<std::string, std::vector<float>> trained(std::vector<std::string> sets) const {

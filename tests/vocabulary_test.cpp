@@ -30,8 +30,12 @@ TEST_P(VocabularyTypeTest, EncodesAndDecodesAndKeepsItsIds) {
   EXPECT_EQ(vocabulary.piece(Vocabulary::kEnd), "</s>");
   EXPECT_TRUE(vocabulary.encode("").empty());
   int known = 0;
-  for (const std::string& line : invented_text(1, 100)) {
+  const std::vector<std::string> lines = invented_text(1, 200);
+  const auto of_all = vocabulary.encode(lines, 3);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const std::string& line = lines[i];
     const std::vector<int32_t> ids = vocabulary.encode(line);
+    EXPECT_EQ(of_all[i], ids);
     for (const int32_t id : ids) EXPECT_FALSE(id == Vocabulary::kBegin || id == Vocabulary::kEnd);
     if (std::ranges::count(ids, Vocabulary::kUnknown) > 0) continue;
     EXPECT_EQ(vocabulary.decode(ids), line);

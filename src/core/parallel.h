@@ -2,26 +2,30 @@
 // their own (tensor/launch.h).
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace dragoman {
 
-/// f(0), ..., f(count - 1), each once, in any order, on up to `threads` threads. They must not
-/// write to the same place. An exception ends the work and is thrown again here; of several, one of
-/// them.
+/// f(0), ..., f(count - 1), each once, in any order, on up to `threads` threads, of which each
+/// takes `grain` at a time. They must not write to the same place. An exception ends the work and
+/// is thrown again here; of several, one of them.
 template <class F>
-void parallel_for(size_t count, int threads, F f) {
+void parallel_for(size_t count, int threads, F f, size_t grain = 1) {
   std::atomic<size_t> next = 0;
   std::mutex mutex;
   std::exception_ptr failure;
   const auto work = [&] {
     try {
-      for (size_t i = next++; i < count; i = next++) f(i);
+      for (size_t begin = next.fetch_add(grain); begin < count; begin = next.fetch_add(grain)) {
+        for (size_t i = begin; i < std::min(begin + grain, count); ++i) f(i);
+      }
     } catch (...) {
       const std::lock_guard lock(mutex);
       failure = std::current_exception();
@@ -30,7 +34,9 @@ void parallel_for(size_t count, int threads, F f) {
   };
   {
     std::vector<std::jthread> helpers;
-    for (int helper = 1; helper < threads; ++helper) helpers.emplace_back(work);
+    const size_t shares = (count + grain - 1) / grain;
+    for (size_t helper = 1; std::cmp_less(helper, threads) && helper < shares; ++helper)
+      helpers.emplace_back(work);
     work();
   }
   if (failure) std::rethrow_exception(failure);

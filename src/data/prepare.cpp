@@ -1,5 +1,6 @@
 #include "data/prepare.h"
 
+#include <future>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,7 @@ namespace dragoman {
 namespace {
 
 constexpr int64_t kReportEvery = 1'000'000;  // pairs
+constexpr size_t kPairsAtOnce = 1 << 14;
 constexpr hdf5::Storage kTokens = {.chunk = 1 << 14, .deflate = 1};
 constexpr hdf5::Storage kOffsets = {.chunk = 1 << 13, .deflate = 1};
 constexpr hdf5::Storage kText = {.chunk = 1 << 16, .deflate = 1};
@@ -157,27 +159,55 @@ class SideWriter {
   std::optional<hdf5::Writer<int64_t>> text_offsets_;
 };
 
-/// Cuts all pairs into pieces and writes those that stay.
+/// Pairs in text and pieces.
+struct CutPairs {
+  ParallelText text;
+  std::vector<std::vector<int32_t>> source, target;
+};
+
+/// The next pairs of a corpus, none at its end.
+CutPairs cut_pairs(ParallelReader& reader, const Vocabularies& vocabularies, int threads) {
+  CutPairs pairs;
+  std::string source, target;
+  while (pairs.text.source.size() < kPairsAtOnce && reader.next(source, target)) {
+    pairs.text.source.push_back(std::move(source));
+    pairs.text.target.push_back(std::move(target));
+  }
+  pairs.source = vocabularies.source.encode(pairs.text.source, threads);
+  pairs.target = vocabularies.target.encode(pairs.text.target, threads);
+  return pairs;
+}
+
+/// Cuts all pairs into pieces and writes those that stay. Some are read and cut while those before
+/// them are compressed and written.
 CorpusCounts write_pairs(hdf5::File& file, const std::vector<CorpusFiles>& corpora,
-                         const Vocabularies& vocabularies, int64_t max_length, bool keep_text) {
+                         const Vocabularies& vocabularies, int64_t max_length, bool keep_text,
+                         int threads) {
   SideWriter source_writer(file, "/source", keep_text);
   SideWriter target_writer(file, "/target", keep_text);
   CorpusCounts counts;
   int64_t read = 0;
   for (const CorpusFiles& files : corpora) {
     ParallelReader reader(files);
-    for (std::string source, target; reader.next(source, target);) {
-      const std::vector<int32_t> source_ids = vocabularies.source.encode(source);
-      const std::vector<int32_t> target_ids = vocabularies.target.encode(target);
-      if (++read % kReportEvery == 0) log::info("{} sentence pairs prepared", read);
-      if (source_ids.empty() || target_ids.empty()) {
-        ++counts.empty;
-      } else if (std::ssize(source_ids) > max_length || std::ssize(target_ids) > max_length) {
-        ++counts.too_long;
-      } else {
-        source_writer.append(source_ids, source);
-        target_writer.append(target_ids, target);
-        ++counts.pairs;
+    const auto cut_next = [&] {
+      return std::async(std::launch::async,
+                        [&] { return cut_pairs(reader, vocabularies, threads); });
+    };
+    std::future<CutPairs> next = cut_next();
+    for (CutPairs pairs = next.get(); !pairs.source.empty(); pairs = next.get()) {
+      next = cut_next();
+      for (size_t i = 0; i < pairs.source.size(); ++i) {
+        const std::vector<int32_t>&source = pairs.source[i], &target = pairs.target[i];
+        if (++read % kReportEvery == 0) log::info("{} sentence pairs prepared", read);
+        if (source.empty() || target.empty()) {
+          ++counts.empty;
+        } else if (std::ssize(source) > max_length || std::ssize(target) > max_length) {
+          ++counts.too_long;
+        } else {
+          source_writer.append(source, pairs.text.source[i]);
+          target_writer.append(target, pairs.text.target[i]);
+          ++counts.pairs;
+        }
       }
     }
   }
@@ -201,7 +231,8 @@ void report(const CorpusCounts& counts, int64_t max_length) {
 std::shared_ptr<const Dataset> prepare_dataset(const std::vector<CorpusFiles>& corpora,
                                                const std::string& text,
                                                const Vocabularies& vocabularies, int64_t max_length,
-                                               bool keep_text, const std::filesystem::path& cache) {
+                                               bool keep_text, const std::filesystem::path& cache,
+                                               int threads) {
   const std::string inputs =
       fmt::format("{}vocabularies {} {}\nmax_length {}\nraw text {}\n", text,
                   Fingerprint().add(vocabularies.source.bytes()).text(),
@@ -216,7 +247,8 @@ std::shared_ptr<const Dataset> prepare_dataset(const std::vector<CorpusFiles>& c
     log::info("cutting the training text into pieces");
     write_atomically(path, [&](const std::filesystem::path& temporary) {
       hdf5::File file = hdf5::File::create(temporary);
-      const CorpusCounts counts = write_pairs(file, corpora, vocabularies, max_length, keep_text);
+      const CorpusCounts counts =
+          write_pairs(file, corpora, vocabularies, max_length, keep_text, threads);
       file.set_attribute("/", "format", std::string(Dataset::kFormat));
       file.set_attribute("/", "version", Dataset::kVersion);
       file.set_attribute("/", "inputs", inputs);
@@ -242,14 +274,14 @@ std::vector<CorpusFiles> find_training_corpora(const DataConfig& data) {
 }
 
 TrainingData prepare_training_data(const DataConfig& data, const VocabularyConfig& vocabulary,
-                                   const std::filesystem::path& cache,
+                                   const std::filesystem::path& cache, int threads,
                                    const std::optional<Vocabularies>& given) {
   const std::vector<CorpusFiles> corpora = find_training_corpora(data);
   const std::string text = survey(corpora);
   const Vocabularies vocabularies =
       given ? *given : prepare_vocabularies(vocabulary, corpora, text, cache);
   return {vocabularies, prepare_dataset(corpora, text, vocabularies, data.max_length,
-                                        vocabulary.sampling > 0, cache)};
+                                        vocabulary.sampling > 0, cache, threads)};
 }
 
 }  // namespace dragoman

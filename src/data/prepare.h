@@ -23,9 +23,9 @@ struct TrainingData {
 std::vector<CorpusFiles> find_training_corpora(const DataConfig& data);
 
 /// Learns the vocabularies from the training text, or takes `given`, those of a checkpoint, and
-/// cuts the training text into their pieces. Pairs with an empty side, or with more than
-/// `data.max_length` pieces on a side, are left out, counted and reported. The raw text is kept in
-/// the dataset when `vocabulary.sampling` asks for it.
+/// cuts the training text into their pieces, on up to `threads` threads. Pairs with an empty side,
+/// or with more than `data.max_length` pieces on a side, are left out, counted and reported. The
+/// raw text is kept in the dataset when `vocabulary.sampling` asks for it.
 ///
 /// Both results are kept in `cache` as `vocabulary-KEY.h5` and `dataset-KEY.h5`, where the key is a
 /// hash of the text and the settings: another call with the same input reads them back. A damaged
@@ -34,7 +34,7 @@ std::vector<CorpusFiles> find_training_corpora(const DataConfig& data);
 /// Throws Error for text that is missing, empty, not UTF-8 or of unequal length (see data/text.h),
 /// for an impossible vocabulary (see Vocabulary::train), and when no pair is left.
 TrainingData prepare_training_data(const DataConfig& data, const VocabularyConfig& vocabulary,
-                                   const std::filesystem::path& cache,
+                                   const std::filesystem::path& cache, int threads,
                                    const std::optional<Vocabularies>& given = std::nullopt);
 
 }  // namespace dragoman

@@ -37,6 +37,9 @@ class Vocabulary {
   /// The ids of a sentence, without `<s>` and `</s>`.
   std::vector<int32_t> encode(std::string_view line) const;
 
+  /// Those of every line, on up to `threads` threads.
+  std::vector<std::vector<int32_t>> encode(std::span<const std::string> lines, int threads) const;
+
   /// Subword regularisation: every line in a segmentation drawn at random, the same for the same
   /// lines and seed. A unigram vocabulary draws from the `nbest` (-1: all) best segmentations with
   /// their probability to the power of `alpha` (Kudo 2018, section 3.1; a small alpha is wild). For

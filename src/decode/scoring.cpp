@@ -1,9 +1,12 @@
 #include "decode/scoring.h"
 
+#include <utility>
+
 #include "core/check.h"
 #include "data/batch.h"
 #include "decode/halving.h"
 #include "tensor/cpu/fair_threads.h"
+#include "tensor/cpu/threads.h"
 
 namespace dragoman {
 namespace {
@@ -13,12 +16,12 @@ constexpr int64_t kBatchTokensOfCpu = 2048, kBatchTokensOfGpu = 16384;
 std::vector<std::vector<int32_t>> encode(const Vocabulary& vocabulary,
                                          std::span<const std::string> lines, int64_t first_line,
                                          const char* side, int64_t longest) {
-  std::vector<std::vector<int32_t>> sentences;
-  for (const std::string& line : lines) {
-    sentences.push_back(vocabulary.encode(line));
-    check(std::ssize(sentences.back()) < longest,
+  auto sentences = vocabulary.encode(lines, thread_count());
+  for (int64_t i = 0; i < std::ssize(sentences); ++i) {
+    const size_t pieces = sentences[static_cast<size_t>(i)].size();
+    check(std::cmp_less(pieces, longest),
           "line {}: the {} has {} pieces, but this model reads at most {}; leave this pair out",
-          first_line + std::ssize(sentences) - 1, side, sentences.back().size(), longest - 1);
+          first_line + i, side, pieces, longest - 1);
   }
   return sentences;
 }

@@ -61,7 +61,6 @@ class Translator {
 
  private:
   std::vector<std::vector<Hypothesis>> search_in(const SourceBatch& batch) const;
-  std::vector<int32_t> encode(const std::string& line, int64_t& cropped) const;
   Translation translation(std::span<const int32_t> source,
                           const std::vector<Hypothesis>& hypotheses) const;
 

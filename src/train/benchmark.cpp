@@ -61,7 +61,7 @@ Workload workload_of_training_text(const Config& config, int64_t steps) {
   if (config.data.cache.empty()) temporary.emplace();
   const TrainingData data = prepare_training_data(
       config.data, config.vocabulary,
-      temporary ? temporary->path() : std::filesystem::path(config.data.cache));
+      temporary ? temporary->path() : std::filesystem::path(config.data.cache), thread_count());
   BatchStream stream(data.dataset, data.vocabularies,
                      {.batch_tokens = config.training.batch_tokens,
                       .seed = static_cast<uint64_t>(config.seed),

@@ -46,7 +46,8 @@ TrainingData prepare(const Config& config, const RunDirectory& directory,
       config.data.cache.empty() ? directory.path() : std::filesystem::path(config.data.cache);
   std::optional<Vocabularies> given;
   if (begun) given = begun->vocabularies();
-  TrainingData data = prepare_training_data(config.data, config.vocabulary, cache, given);
+  TrainingData data =
+      prepare_training_data(config.data, config.vocabulary, cache, thread_count(), given);
   const DatasetDescription& description = data.dataset->description();
   log::info("training text: {} sentence pairs, {} source and {} target pieces",
             description.counts.pairs, description.source_tokens, description.target_tokens);

@@ -325,7 +325,8 @@ struct DecodingConfig {
     v("max_length", max_length, "most target pieces of a sentence", at_least(1));
     v("n_best", n_best, "hypotheses written a sentence; at most beam_size", at_least(1));
     v("batch_sentences", batch_sentences,
-      "sentences translated together; 0: 64 on the processor, 512 on a GPU", at_least(0));
+      "sentences translated together, fewer where they are long; 0: 64, or 512 on a GPU",
+      at_least(0));
     v("precision", precision, "what matrix products read, as training.precision does",
       one_of({"auto", "fp32", "tf32", "bf16"}));
   }

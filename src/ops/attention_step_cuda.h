@@ -11,23 +11,14 @@
 #include "core/math.h"
 #include "ops/attention_kernel.h"
 #include "tensor/gpu/kernel.h"
+#include "tensor/gpu/reduce_cuda.h"
 #include "tensor/gpu/vectors_cuda.h"
 
 namespace dragoman::attention_detail::gpu {
 
-inline constexpr int kWarp = 32, kWarps = 4;  // of a block
-inline constexpr int kNumbers = 4;            // that a lane has of a row
-inline constexpr int kAtOnce = 4;             // keys of a team
-
-// f over the numbers of the lanes that are kFrom, 2 kFrom, ... and less than kTo apart, for all of
-// them.
-template <int kFrom, int kTo, class F>
-__device__ float combine(float value, F f) {
-#pragma unroll
-  for (int other = kFrom; other < kTo; other *= 2)
-    value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, other));
-  return value;
-}
+inline constexpr int kWarp = reduce::kWarp, kWarps = 4;  // of a block
+inline constexpr int kNumbers = 4;                       // that a lane has of a row
+inline constexpr int kAtOnce = 4;                        // keys of a team
 
 // As F, which is AttentionStep of attention.cpp, for heads of up to kTeam * kNumbers numbers.
 template <int kTeam, class F>
@@ -66,7 +57,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
         float x[kNumbers], product = 0;
         vectors::unpack(x, key[n]);
         for (int c = 0; c < kNumbers; ++c) product += query[c] * x[c];
-        score[n] = f.scale * combine<1, kTeam>(product, reduce::Add{});
+        score[n] = f.scale * reduce::lanes<1, kTeam>(product, reduce::Add{});
         if (number_of(n) < keys) larger = reduce::Larger{}(larger, score[n]);
       }
       const float kept = exp_of(most - larger);
@@ -85,12 +76,12 @@ __global__ void __launch_bounds__(kWarp* kWarps)
       }
     }
 
-    const float largest = combine<kTeam, kWarp>(most, reduce::Larger{});
+    const float largest = reduce::lanes<kTeam, kWarp>(most, reduce::Larger{});
     const float kept = exp_of(most - largest);
-    total = combine<kTeam, kWarp>(kept * total, reduce::Add{});
+    total = reduce::lanes<kTeam, kWarp>(kept * total, reduce::Add{});
     const float share = keys > 0 ? 1 / total : 0;
     for (float& number : mixed)
-      number = share * combine<kTeam, kWarp>(kept * number, reduce::Add{});
+      number = share * reduce::lanes<kTeam, kWarp>(kept * number, reduce::Add{});
     if (team == 0 && has_columns) vectors::write(f.out + row * f.head_dim + column, mixed);
     if (!weights) continue;
     __syncwarp();  // the scores are there

@@ -7,27 +7,13 @@
 
 #include "core/math.h"
 #include "tensor/gpu/kernel.h"
+#include "tensor/gpu/reduce_cuda.h"
 #include "tensor/gpu/vectors_cuda.h"
-#include "tensor/reductions.h"
 
 namespace dragoman::loss_detail::gpu {
 
-inline constexpr int kThreads = 512, kWarps = kThreads / 32;
+inline constexpr int kThreads = 512, kWarps = kThreads / reduce::kWarp;
 inline constexpr int kTogether = 4;  // numbers that a thread reads at once
-
-// f over the numbers of all threads, for all of them.
-template <class F>
-__device__ float combine(float value, F f) {
-  __shared__ float parts[kWarps];
-  for (int other = 16; other > 0; other /= 2)
-    value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, other));
-  __syncthreads();  // whoever still reads the parts before
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
-  __syncthreads();
-  value = parts[0];
-  for (int warp = 1; warp < kWarps; ++warp) value = f(value, parts[warp]);
-  return value;
-}
 
 // Blocks that are to have registers at once, so that one reads while another computes, by the bytes
 // that each thread holds.
@@ -66,14 +52,14 @@ __global__ void __launch_bounds__(kThreads, blocks_with(kHeld * sizeof(typename 
       total += x[i];
     }
   });
-  most = combine(most, reduce::Larger{});
-  total = combine(total, reduce::Add{});
+  most = reduce::block<kWarps>(most, reduce::Larger{});
+  total = reduce::block<kWarps>(total, reduce::Add{});
   each_part([&](const auto& four, int) {
     float x[kTogether];
     vectors::unpack(x, four);
     for (int i = 0; i < kTogether; ++i) sum += exp_of(x[i] - most);
   });
-  sum = combine(sum, reduce::Add{});
+  sum = reduce::block<kWarps>(sum, reduce::Add{});
   const float log_total = most + std::log(sum), chosen = at_target - log_total;
   if (threadIdx.x == 0) {
     f.log_probabilities[row] = chosen;

@@ -6,12 +6,13 @@
 
 #include "ops/norm_kernel.h"
 #include "tensor/gpu/kernel.h"
+#include "tensor/gpu/reduce_cuda.h"
 #include "tensor/gpu/vectors_cuda.h"
 #include "tensor/tensor.h"
 
 namespace dragoman::norm_detail::gpu {
 
-inline constexpr unsigned kWarp = 32;
+using reduce::kWarp;
 inline constexpr unsigned kMostWarps = 4;  // of a row, and of a block
 
 // What a lane has of a row: of each part, 4 columns a lane, four side by side.
@@ -59,17 +60,7 @@ template <class F>
 __device__ float sum_of_held(int64_t columns, F f) {
   float total = 0;
   each_held(columns, [&](int part, int i, int) { total += f(part, i); });
-#pragma unroll
-  for (unsigned other = kWarp / 2; other > 0; other /= 2)
-    total += __shfl_xor_sync(0xFFFFFFFFu, total, other);
-  if (blockDim.x == kWarp) return total;
-  __shared__ float of_warp[kMostWarps];
-  __syncthreads();  // whoever still reads the sums before
-  if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = total;
-  __syncthreads();
-  total = of_warp[0];
-  for (unsigned warp = 1; warp < blockDim.x / kWarp; ++warp) total += of_warp[warp];
-  return total;
+  return reduce::block(total, reduce::Add{});
 }
 
 // Which of a lane's numbers of a row its mask keeps, a bit each, in the order of parts. The random

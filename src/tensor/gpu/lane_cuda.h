@@ -5,12 +5,11 @@
 #include <cstdint>
 
 #include "core/real.h"
-#include "tensor/gpu/kernel.h"
-#include "tensor/reductions.h"
+#include "tensor/gpu/reduce_cuda.h"
 
 namespace dragoman::lane_of_threads {
 
-inline constexpr unsigned kWarp = 32;
+using reduce::kWarp;
 
 __device__ inline void wait() {
   if (blockDim.x == kWarp) {
@@ -27,26 +26,6 @@ __device__ void each(int64_t n, F f) {
   wait();
 }
 
-// The same number in all lanes: within a warp the exchange is symmetric.
-template <class T, class F>
-__device__ T combine_warp(T value, F f) {
-  for (unsigned other = kWarp / 2; other > 0; other /= 2)
-    value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, other));
-  return value;
-}
-template <class T, class F>
-__device__ T combine(T value, F f) {
-  value = combine_warp(value, f);
-  if (blockDim.x == kWarp) return value;
-  __shared__ T parts[kWarp];
-  __syncthreads();  // whoever still reads the parts of the reduction before
-  if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = value;
-  __syncthreads();
-  value = parts[0];
-  for (unsigned warp = 1; warp < blockDim.x / kWarp; ++warp) value = f(value, parts[warp]);
-  return value;
-}
-
 // A sum of the type T, for which several numbers of a thread are on their way at once.
 template <class T, class F>
 __device__ T sum(int64_t n, F f) {
@@ -61,14 +40,14 @@ __device__ T sum(int64_t n, F f) {
 #pragma unroll
     for (int k = 0; k < kLoads; ++k) total += loaded[k];
   }
-  return combine(total, reduce::Add{});
+  return reduce::block(total, reduce::Add{});
 }
 
 template <class F>
 __device__ real max(int64_t n, F f) {
   real most = reduce::kLowest;
   for (int64_t i = threadIdx.x; i < n; i += blockDim.x) most = reduce::Larger{}(most, f(i));
-  return combine(most, reduce::Larger{});
+  return reduce::block(most, reduce::Larger{});
 }
 
 template <class F>
@@ -79,7 +58,7 @@ __device__ void sums(int64_t count, int64_t n, real* to, F f) {
     real total = 0;
 #pragma unroll 8
     for (int64_t i = threadIdx.x % kWarp; i < n; i += kWarp) total += of(i);
-    total = combine_warp(total, reduce::Add{});
+    total = reduce::lanes(total, reduce::Add{});
     if (threadIdx.x % kWarp == 0) to[j] = total;
   }
   wait();
@@ -93,7 +72,7 @@ __device__ void maxima(int64_t count, N n, real* to, F f) {
     real most = reduce::kLowest;
     for (int64_t i = threadIdx.x % kWarp; i < n(j); i += kWarp)
       most = reduce::Larger{}(most, of(i));
-    most = combine_warp(most, reduce::Larger{});
+    most = reduce::lanes(most, reduce::Larger{});
     if (threadIdx.x % kWarp == 0) to[j] = most;
   }
   wait();

@@ -15,7 +15,7 @@ namespace dragoman::launch::gpu {
 namespace detail {
 
 inline constexpr unsigned kThreads = 256;
-inline constexpr unsigned kWarp = 32;
+using reduce::kWarp;
 
 // Up to so many columns, a warp does a row; a block needs barriers.
 inline constexpr int64_t kWarpColumns = 1024;

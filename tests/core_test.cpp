@@ -211,6 +211,19 @@ TEST(Progress, IsCutAtTheTerminalsWidth) {
   EXPECT_EQ(text.size(), std::string("\r\033[K").size() * 2 + 59);
 }
 
+TEST(Progress, CountsLinesOfTextsWithAndWithoutAKnownEnd) {
+  Captured captured(true);
+  {
+    LineProgress known("translated", 200);
+    known.update(0);
+    LineProgress unknown("scored", 0);
+    unknown.update(0);
+  }
+  EXPECT_EQ(
+      captured.text(),
+      "\r\033[K[--------------------]   0%  0 lines translated\r\033[K0 lines scored\r\033[K");
+}
+
 TEST(Progress, IsNotDrawnElsewhere) {
   Captured captured(false);
   {

@@ -26,7 +26,10 @@ TEST_F(TextTest, ReadsPlainAndGzipFilesAlike) {
   const std::string text = "erste Zeile\r\n\nSüß\nohne Ende";
   const auto expected = ElementsAre("erste Zeile", "", "Süß", "ohne Ende");
   EXPECT_THAT(read_lines(write("plain.de", text)), expected);
+  EXPECT_EQ(count_lines(write("plain.de", text)), 4);
   EXPECT_THAT(read_lines(write_gzip("packed.de.gz", text)), expected);
+  EXPECT_EQ(count_lines(write_gzip("packed.de.gz", text)), 4);
+  EXPECT_EQ(count_lines("/dev/null"), 0) << "it may be read only once";
 }
 
 TEST_F(TextTest, ReadsLinesLongerThanAnyBuffer) {

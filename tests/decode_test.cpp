@@ -155,7 +155,10 @@ TEST(Translator, TakesAsManySentencesAtOnceAsItIsToldOrAsSuitTheDevice) {
       decoding.max_length = 2;
       decoding.batch_sentences = batch_sentences;
       int count = 0;
-      const auto ask = [&] { return ++count > 4; };
+      const auto ask = [&](int64_t done) {
+        EXPECT_EQ(done, count * (batch_sentences > 0 ? batch_sentences : 64));
+        return ++count > 4;
+      };
       const auto found = Translator(model, vocabularies(), decoding).translate(lines, ask);
       EXPECT_EQ(found.has_value(), count <= 4) << "it gives up when it is told to";
       return count;

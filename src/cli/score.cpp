@@ -6,6 +6,7 @@
 
 #include "cli/machine_options.h"
 #include "cli/output.h"
+#include "core/progress.h"
 #include "data/text.h"
 #include "decode/scoring.h"
 #include "train/checkpoint.h"
@@ -37,16 +38,20 @@ void score(const ScoreOptions& options) {
   const LoadedModel loaded = load_model(options.model, find_device(options.device, "--device"));
   ParallelReader reader(options.files);
   Output output(options.output);
+  LineProgress progress("scored", count_lines(options.files.source));
   for (int64_t line = 1;;) {
     const ParallelText text = read_window(reader);
     if (text.source.empty()) break;
-    for (const PairScore& pair :
-         score_pairs(*loaded.model, loaded.vocabularies, text.source, text.target, line)) {
+    const std::vector<PairScore> pairs =
+        score_pairs(*loaded.model, loaded.vocabularies, text.source, text.target, line);
+    progress.finish();  // the scores may be written to the same terminal
+    for (const PairScore& pair : pairs) {
       const double divisor = options.normalize ? static_cast<double>(pair.tokens) : 1;
       output.stream() << fmt::format("{:.4f}\n", pair.log_probability / divisor);
     }
     output.flush();
     line += std::ssize(text.source);
+    progress.update(line - 1);
   }
   output.finish();
 }

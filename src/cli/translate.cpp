@@ -14,6 +14,7 @@
 #include "cli/machine_options.h"
 #include "cli/output.h"
 #include "cli/whole_number.h"
+#include "core/progress.h"
 #include "data/text.h"
 #include "decode/alignment.h"
 #include "decode/translator.h"
@@ -87,6 +88,9 @@ class Writer {
     ++line_;
   }
 
+  /// Those of the input that are translated.
+  int64_t lines() const { return line_; }
+
   void flush() {
     text_.flush();
     if (alignments_) alignments_->flush();
@@ -116,10 +120,16 @@ void translate(const TranslateOptions& options) {
   LineReader reader =
       options.input.empty() ? LineReader(std::cin, "standard input") : LineReader(options.input);
   Writer writer(options, decoding.n_best > 1);
+  LineProgress progress("translated", options.input.empty() ? 0 : count_lines(options.input));
   while (true) {
     const std::vector<std::string> lines = read_window(reader, window);
     if (lines.empty()) break;
-    for (const Translation& translation : translator.translate(lines)) writer.write(translation);
+    const auto translations = translator.translate(lines, [&](int64_t done) {
+      if (!from_terminal) progress.update(writer.lines() + done);
+      return false;
+    });
+    progress.finish();  // the translations may be written to the same terminal
+    for (const Translation& translation : *translations) writer.write(translation);
     writer.flush();
   }
   writer.finish();

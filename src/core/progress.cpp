@@ -88,14 +88,26 @@ void Progress::update(double fraction, std::string_view text) {
 }
 
 void Progress::update(double fraction, std::string_view text, double seconds_left) {
+  // The last column stays free: a terminal may start a new line after writing there.
+  if (due()) show(progress_line(fraction, text, seconds_left, terminal_width() - 1));
+}
+
+void Progress::update(std::string_view text) {
+  if (due()) show(shortened(text, static_cast<size_t>(std::max(terminal_width() - 1, 0))));
+}
+
+bool Progress::due() {
   const Clock::time_point now = Clock::now();
-  const bool due = drawn_ == Clock::time_point{} || now - drawn_ >= std::chrono::milliseconds(100);
-  if (!due || !on_terminal()) return;
+  const bool first = drawn_ == Clock::time_point{};
+  if ((!first && now - drawn_ < std::chrono::milliseconds(100)) || !on_terminal()) return false;
   drawn_ = now;
+  return true;
+}
+
+void Progress::show(std::string line) {
   const std::lock_guard lock(terminal().mutex);
   terminal().shown_by = this;
-  // The last column stays free: a terminal may start a new line after writing there.
-  terminal().shown = progress_line(fraction, text, seconds_left, terminal_width() - 1);
+  terminal().shown = std::move(line);
   fmt::print(stderr, "{}{}", kEraseLine, terminal().shown);
   std::fflush(stderr);
 }
@@ -107,6 +119,19 @@ void Progress::finish() {
   terminal().shown.clear();
   fmt::print(stderr, "{}", kEraseLine);
   std::fflush(stderr);
+}
+
+void LineProgress::update(int64_t lines) {
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
+  std::string text = fmt::format("{} lines {}", lines, done_);
+  if (lines > 0)
+    text +=
+        fmt::format(", {:.0f} a second", std::floor(static_cast<double>(lines) / elapsed.count()));
+  if (total_ > 0) {
+    progress_.update(static_cast<double>(lines) / static_cast<double>(total_), text);
+  } else {
+    progress_.update(text);
+  }
 }
 
 }  // namespace dragoman

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace dragoman {
 
@@ -25,15 +27,37 @@ class Progress {
   /// Shows `fraction`, `text` and the given time left in seconds (negative: unknown).
   void update(double fraction, std::string_view text, double seconds_left);
 
+  /// Shows `text` alone, of work that has no known end.
+  void update(std::string_view text);
+
   void finish();
 
  private:
   using Clock = std::chrono::steady_clock;
 
+  bool due();
+  void show(std::string line);
+
   Clock::time_point start_;
   Clock::time_point drawn_;
   /// The fraction of the first update: the work done before, in a run that is continued.
   double first_fraction_ = -1;
+};
+
+/// Shows how many lines of a text are done, and of how many: "[##...]  12%  512 lines translated,
+/// 380 a second  10s left".
+class LineProgress {
+ public:
+  /// `done` is what becomes of them: "translated". `total` is 0 where it is not known.
+  LineProgress(std::string done, int64_t total) : done_(std::move(done)), total_(total) {}
+  void update(int64_t lines);
+  void finish() { progress_.finish(); }
+
+ private:
+  std::string done_;
+  int64_t total_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  Progress progress_;
 };
 
 /// The bar as text of at most `width` columns: "[#####-----]  50%  text  3m05s left".

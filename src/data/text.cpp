@@ -121,6 +121,14 @@ bool LineReader::next(std::string& line) {
   return true;
 }
 
+int64_t count_lines(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path)) return 0;
+  LineReader reader(path);
+  for (std::string line; reader.next(line);) {
+  }
+  return reader.line_number();
+}
+
 std::vector<std::string> read_lines(const std::string& path) {
   LineReader reader(path);
   std::vector<std::string> lines;

@@ -39,6 +39,10 @@ class LineReader {
   int64_t line_number_ = 0;
 };
 
+/// How many lines a file has; 0 for what can be read only once, such as a pipe. Throws as
+/// LineReader does.
+int64_t count_lines(const std::string& path);
+
 /// All lines of a file. Throws as LineReader does.
 std::vector<std::string> read_lines(const std::string& path);
 

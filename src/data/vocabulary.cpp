@@ -19,9 +19,10 @@ namespace dragoman {
 
 namespace {
 
+constexpr size_t kLinesAtOnce = 64;  // encoded by a thread: half a millisecond
+
 /// A vocabulary is learnt from at most this many sentences, drawn from all of them: more would
 /// hardly change it, and sentencepiece holds them in memory.
-constexpr size_t kLinesAtOnce = 64;  // encoded by a thread: half a millisecond
 constexpr const char* kTrainingSentences = "2000000";
 /// Bytes; longer lines take no part in learning a vocabulary.
 constexpr const char* kLongestTrainingLine = "65536";

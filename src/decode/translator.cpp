@@ -46,11 +46,11 @@ Translator::Translator(const Model& model, const Vocabularies& vocabularies,
 }
 
 std::vector<Translation> Translator::translate(std::span<const std::string> lines) const {
-  return *translate(lines, {});
+  return *translate(lines, [](int64_t) { return false; });
 }
 
 std::optional<std::vector<Translation>> Translator::translate(std::span<const std::string> lines,
-                                                              const StopRequested& stop) const {
+                                                              const BetweenBatches& between) const {
   const int64_t most = std::min(kLongestSource, model_.longest_source() - 1);  // </s> is read too
   std::vector<std::vector<int32_t>> sources = vocabularies_.source.encode(lines, thread_count());
   std::vector<size_t> places;  // of the sources among the lines
@@ -71,11 +71,12 @@ std::optional<std::vector<Translation>> Translator::translate(std::span<const st
 
   std::vector<Translation> translations(lines.size(), {.source = {}, .candidates = {Candidate{}}});
   FairThreads threads;
+  auto done = static_cast<int64_t>(lines.size() - places.size());  // blank ones
   const BatchSize size = model_.device().on_gpu() ? kBatchOfGpu : kBatchOfCpu;
   const int64_t sentences =
       decoding_.batch_sentences > 0 ? decoding_.batch_sentences : size.sentences;
   for (const SourceBatch& batch : make_source_batches(sources, sentences, size.source_tokens)) {
-    if (stop && stop()) return std::nullopt;
+    if (between(done)) return std::nullopt;
     const auto results = search_in(batch);
     parallel_for(
         results.size(), thread_count(),
@@ -85,6 +86,7 @@ std::optional<std::vector<Translation>> Translator::translate(std::span<const st
         },
         kTranslationsAtOnce);
     threads.after(batch.source.tokens());
+    done += batch.size();
   }
   return translations;
 }

@@ -18,8 +18,8 @@
 
 namespace dragoman {
 
-/// Asked from time to time whether to give up.
-using StopRequested = std::function<bool()>;
+/// Told before each batch how many lines are translated; returns whether to give up.
+using BetweenBatches = std::function<bool(int64_t lines)>;
 
 /// One way to translate a line.
 struct Candidate {
@@ -55,9 +55,9 @@ class Translator {
   /// it does, with a warning; throws Error when a sentence by itself does not.
   std::vector<Translation> translate(std::span<const std::string> lines) const;
 
-  /// The same, but nothing when `stop` said so before one of the batches.
+  /// The same, but nothing when `between` said so.
   std::optional<std::vector<Translation>> translate(std::span<const std::string> lines,
-                                                    const StopRequested& stop) const;
+                                                    const BetweenBatches& between) const;
 
  private:
   std::vector<std::vector<Hypothesis>> search_in(const SourceBatch& batch) const;

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "decode/halving.h"
 
 namespace dragoman {
@@ -16,7 +17,12 @@ std::optional<Evaluation> evaluate(const Translator& translator,
                                    const StopRequested& stop) {
   Evaluation evaluation;
   const auto begin_time = std::chrono::steady_clock::now();
-  const auto translations = translator.translate(source, stop);
+  LineProgress progress("translated", std::ssize(source));
+  const auto translations = translator.translate(source, [&](int64_t lines) {
+    progress.update(lines);
+    return stop && stop();
+  });
+  progress.finish();
   if (!translations) return std::nullopt;
   for (const Translation& translation : *translations) {
     evaluation.hypotheses.push_back(translation.text());

@@ -1,6 +1,7 @@
 // How good a model is, on text.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,6 +16,9 @@
 #include "train/state.h"
 
 namespace dragoman {
+
+/// Asked from time to time whether to give up.
+using StopRequested = std::function<bool()>;
 
 /// Translations, their score, and how long they took.
 struct Evaluation {

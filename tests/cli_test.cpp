@@ -255,10 +255,16 @@ TEST_F(CliModelTest, WritesWholeFilesOnly) {
   EXPECT_EQ(contents(path("out.txt")), expected);
   EXPECT_FALSE(fs::exists(path("out.txt.part")));
 
-  write(path("bad.txt"), "a dog\na \xff man\n");
-  const Outcome half = run("translate model.h5 --input bad.txt --output out.txt --window 1");
+  const std::string bad = "a dog\na \xff man\n";
+  write(path("bad.txt"), bad);
+  const Outcome none = run("translate model.h5 --input bad.txt --output out.txt --window 1");
+  EXPECT_EQ(none.code, 1);
+  EXPECT_THAT(none.error, HasSubstr("bad.txt:2: invalid UTF-8"));
+  EXPECT_FALSE(fs::exists(path("out.txt.part"))) << "a file is looked through before";
+
+  const Outcome half = run("translate model.h5 --output out.txt --window 1", bad);
   EXPECT_EQ(half.code, 1);
-  EXPECT_THAT(half.error, HasSubstr("bad.txt:2: invalid UTF-8"));
+  EXPECT_THAT(half.error, HasSubstr("standard input:2: invalid UTF-8"));
   EXPECT_EQ(contents(path("out.txt")), expected) << "what was there before";
   EXPECT_EQ(lines_of(contents(path("out.txt.part"))).size(), 1u) << "what was done";
 

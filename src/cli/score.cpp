@@ -37,8 +37,8 @@ ParallelText read_window(ParallelReader& reader) {
 void score(const ScoreOptions& options) {
   const LoadedModel loaded = load_model(options.model, find_device(options.device, "--device"));
   ParallelReader reader(options.files);
-  Output output(options.output);
   LineProgress progress("scored", count_lines(options.files.source));
+  Output output(options.output);
   for (int64_t line = 1;;) {
     const ParallelText text = read_window(reader);
     if (text.source.empty()) break;

@@ -119,8 +119,9 @@ void translate(const TranslateOptions& options) {
   const int64_t window = options.window > 0 ? options.window : from_terminal ? 1 : kWindow;
   LineReader reader =
       options.input.empty() ? LineReader(std::cin, "standard input") : LineReader(options.input);
-  Writer writer(options, decoding.n_best > 1);
+  // What is wrong with a file comes to light here, and not after hours.
   LineProgress progress("translated", options.input.empty() ? 0 : count_lines(options.input));
+  Writer writer(options, decoding.n_best > 1);
   while (true) {
     const std::vector<std::string> lines = read_window(reader, window);
     if (lines.empty()) break;

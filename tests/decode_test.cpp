@@ -381,6 +381,26 @@ class MemoryTest : public ::testing::TestWithParam<Device> {
 INSTANTIATE_TEST_SUITE_P(Devices, MemoryTest, ::testing::ValuesIn(all_devices()),
                          [](const auto& test) { return name_of(test.param); });
 
+TEST(Halving, LearnsWhatFits) {
+  SourceBatch batch;
+  for (const size_t length : {5, 4, 3, 2}) {
+    batch.source.append(std::vector<int32_t>(length, 7));
+    batch.indices.push_back(std::ssize(batch.indices));
+  }
+  std::vector<int32_t> tried;
+  const auto work = [&](const SourceBatch& part) {
+    tried.push_back(part.size());
+    if (part.size() > 2) throw OutOfMemory("full");
+    return part.indices;
+  };
+  Halving halving;
+  EXPECT_EQ(halving(batch, work, ""), batch.indices);
+  EXPECT_THAT(tried, ElementsAre(4, 2, 2));
+  tried.clear();
+  EXPECT_EQ(halving(batch, work, ""), batch.indices);
+  EXPECT_THAT(tried, ElementsAre(2, 2)) << "a batch as large is not tried again";
+}
+
 TEST_P(MemoryTest, ABatchThatDoesNotFitIsTranslatedInHalves) {
   const auto translate = [&](const std::vector<std::string>& lines) {
     std::vector<std::string> texts;

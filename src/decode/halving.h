@@ -1,6 +1,7 @@
 // Work on batches that may not fit into a device's memory.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <limits>
@@ -19,11 +20,12 @@ class Halving {
  public:
   /// What `work` makes of `batch`, a vector in the order of its sentences (Batch or SourceBatch).
   /// Where memory runs out it is made of the two halves instead, with a warning, and later batches
-  /// of more than half the source tokens are halved at once. Throws Error, with `advice` on what to
-  /// do, when a sentence by itself does not fit.
+  /// of more source tokens than the larger half are halved at once. Throws Error, with `advice` on
+  /// what to do, when a sentence by itself does not fit.
   template <class Batch, class Work>
   auto operator()(const Batch& batch, const Work& work, const char* advice)
       -> decltype(work(batch)) {
+    bool failed = false;
     if (batch.size() == 1 || batch.source.tokens() <= most_tokens_) {
       try {
         return work(batch);
@@ -32,10 +34,11 @@ class Halving {
             fmt::format("{}; the batch has {}", error.what(), size_text(batch));
         check(batch.size() > 1, "{}: {}", what, advice);
         log::warn("{}; it is halved, and so are others as large", what);
-        most_tokens_ = batch.source.tokens() / 2;
+        failed = true;
       }
     }
     const auto [first, second] = halves(batch);
+    if (failed) most_tokens_ = std::max(first.source.tokens(), second.source.tokens());
     auto results = (*this)(first, work, advice);
     auto others = (*this)(second, work, advice);
     results.insert(results.end(), std::move_iterator(others.begin()),
@@ -44,7 +47,8 @@ class Halving {
   }
 
  private:
-  int32_t most_tokens_ = std::numeric_limits<int32_t>::max();
+  int32_t most_tokens_ =  // that may fit
+      std::numeric_limits<int32_t>::max();
 };
 
 }  // namespace dragoman

@@ -28,8 +28,9 @@ class Case:
     def __init__(self, setting, model, vocabulary, tokens):
         self.setting, self.name = setting, f"{model}, {vocabulary}, {tokens}"
         self.config = setting.project / f"configs/benchmark/{CONFIGS[model]}.yaml"
+        self.precision = "bf16" if setting.on_gpu else "fp32"  # a processor may have no bf16
         self.settings = settings(
-            {"vocabulary.size": vocabulary, "training.batch_tokens": tokens, "training.precision": "bf16"}
+            {"vocabulary.size": vocabulary, "training.batch_tokens": tokens, "training.precision": self.precision}
             | ({} if setting.on_gpu else TINY)
         )
         self.batches = setting.work / f"batches.{vocabulary}.{tokens}.jsonl"
@@ -47,7 +48,7 @@ class Case:
         script = self.setting.project / "scripts/benchmark/pytorch_training.py"
         output = self.setting.run(
             [self.setting.python, script, config, self.batches, "--device", self.setting.device,
-             "--precision", "bf16", "--mode", mode], limit=120, program=f"PyTorch, {mode}",
+             "--precision", self.precision, "--mode", mode], limit=120, program=f"PyTorch, {mode}",
         )
         return json.loads(output[output.index("{"):])
 

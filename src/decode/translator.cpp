@@ -14,8 +14,9 @@ namespace {
 constexpr int64_t kLongestSource = 1024;    // pieces
 constexpr size_t kTranslationsAtOnce = 32;  // joined to text by a thread: a third of a millisecond
 
-// What is searched in at once where the configuration leaves it open. A step of few sentences takes
-// a GPU as long as one of many: the host tells it what to do, kernel by kernel.
+// What is searched in at once: sentences, where the configuration leaves them open, of so many
+// tokens at most. A step of few sentences takes a GPU as long as one of many: the host tells it
+// what to do, kernel by kernel.
 struct BatchSize {
   int64_t sentences;
   int64_t source_tokens;

@@ -199,13 +199,6 @@ TEST(EmulatedGpu, WhatIsCopiedIsThereWhenItWasWaitedFor) {
   EXPECT_THAT(after, ElementsAre(2, 2, 2, 0, 0, 0, 0, 0));
 }
 
-TEST(EmulatedGpu, WritesNumbersOfBf16AndPowers) {
-  using namespace matrix_units;
-  EXPECT_EQ(pair(1.0f, -2.0f), 0xC0003F80u);
-  EXPECT_EQ(power(3), 8.0f);
-  EXPECT_EQ(power(-127), 0.0f);  // a GPU has no such small numbers there
-}
-
 // Its threads are gone in a program that is forked.
 class EmulatedGpuDeathTest : public testing::Test {
  protected:

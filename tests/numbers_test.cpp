@@ -33,6 +33,8 @@ TEST(Bf16, RoundsToTheNearestAndKeepsWhatIsNoNumber) {
   EXPECT_TRUE(std::isnan(float{Bf16(std::bit_cast<float>(0x7FFFFFFFu))}));
 }
 
+TEST(Bf16, TwoAreAWord) { EXPECT_EQ(bf16_pair(1.0f, -2.0f), 0xC0003F80u); }
+
 // Random numbers ----------------------------------------------------------------------------------
 
 // The known answers of the authors' Random123 library.
@@ -162,6 +164,14 @@ TEST(Math, ExpAtTheEdges) {
   EXPECT_TRUE(std::isnan(exp_of(kNaN)));
   EXPECT_EQ(exp_of(std::numeric_limits<float>::denorm_min()), 1);
   EXPECT_EQ(exp_of(88.4f), kInfinity) << "beyond 2^127.5";
+}
+
+TEST(Math, PowersOfTwo) {
+  EXPECT_EQ(exp2_of(3), 8.0f);
+  EXPECT_EQ(exp2_of(-126), 0x1p-126f);
+  EXPECT_EQ(exp2_of(-127), 0.0f) << "a GPU has no such small numbers there";
+  EXPECT_EQ(exp2_of(-kInfinity), 0);
+  EXPECT_TRUE(std::isnan(exp2_of(kNaN)));
 }
 
 TEST(Math, TanhIsAccurateAndBounded) {

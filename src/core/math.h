@@ -6,20 +6,37 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "core/real.h"
 
 namespace dragoman {
 
-/// e^x. Results below 2^-126.5 are 0 and above 2^127.5 are infinity; NaN stays NaN.
+/// log2 e: e^x is 2^(kLog2e x).
+inline constexpr float kLog2e = 1.44269504f;
+
+/// 2^x, which is 0 for what a float holds with fewer digits. For kernels of a GPU, where it is one
+/// instruction.
+DRAGOMAN_HOST_DEVICE inline float exp2_of(float x) {
+#if defined(__CUDA_ARCH__)
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  const float y = std::exp2(x);
+  return y < std::numeric_limits<float>::min() ? 0 : y;
+#endif
+}
+
+/// e^x. Results below 2^-126 are 0 and above 2^127.5 are infinity; NaN stays NaN.
 DRAGOMAN_HOST_DEVICE inline float exp_of(float x) {
 #if defined(__CUDA_ARCH__)
-  return __expf(x);
+  return exp2_of(kLog2e * x);
 #else
   // x = n ln2 + r with |r| <= ln2 / 2; ln2 is split in two so that n ln2 is exact.
   const float bounded = x > 88.72284f ? 88.72284f : (x < -88.0f ? -88.0f : x);
   // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the low bits.
-  const float shifted = bounded * 1.44269504f + 12582912.0f;
+  const float shifted = bounded * kLog2e + 12582912.0f;
   const int32_t n = std::bit_cast<int32_t>(shifted) - 0x4B400000;
   const float whole = shifted - 12582912.0f;
   const float r = (bounded - whole * 0.693359375f) + whole * 2.12194440e-4f;

@@ -1,5 +1,5 @@
-// A row is read for the largest element of each block of 64, and for its total. After that every
-// next best token costs a look at the largest elements and at one block.
+// A row is read once, for the largest element of each block of 128 and the sum of its exponentials.
+// After that every next best token costs a look at the largest elements and at one block.
 #include "decode/topk.h"
 
 #include <algorithm>
@@ -13,28 +13,29 @@
 namespace dragoman {
 namespace {
 
-constexpr int64_t kBlock = 64;
+constexpr int64_t kBlock = 128;
 
 // What Lane::max gives where there is nothing but banned elements.
 constexpr real kNothing = -std::numeric_limits<float>::max();
 
-// A row of logits, and the largest element of each of its blocks.
+// A row of logits, and of each of its blocks the largest element and the sum of exponentials, of
+// which that of the largest element is 1.
 struct Row {
   real* logits;
   int64_t classes;
-  real* largest;
+  real *largest, *totals;
 
-  DRAGOMAN_HOST_DEVICE int64_t blocks() const { return (classes + kBlock - 1) / kBlock; }
+  DRAGOMAN_HOST_DEVICE static int64_t blocks(int64_t classes) {
+    return (classes + kBlock - 1) / kBlock;
+  }
+  DRAGOMAN_HOST_DEVICE int64_t blocks() const { return blocks(classes); }
   DRAGOMAN_HOST_DEVICE int64_t width(int64_t block) const {
     return classes - block * kBlock < kBlock ? classes - block * kBlock : kBlock;
   }
 
-  DRAGOMAN_HOST_DEVICE void find_largest(Lane lane) const {
-    lane.maxima(
-        blocks(), [*this](int64_t block) { return width(block); }, largest,
-        [*this](int64_t block) {
-          return [from = logits + block * kBlock](int64_t i) { return from[i]; };
-        });
+  DRAGOMAN_HOST_DEVICE void read(Lane lane) const {
+    lane.exponentials<kBlock>(classes, largest, totals,
+                              [from = logits](int64_t c) { return from[c]; });
   }
   DRAGOMAN_HOST_DEVICE real most(Lane lane) const {
     return lane.max(blocks(), [from = largest](int64_t block) { return from[block]; });
@@ -42,8 +43,8 @@ struct Row {
   // The logarithm of the sum of exponentials.
   DRAGOMAN_HOST_DEVICE real log_total(Lane lane) const {
     const real largest_of_all = most(lane);
-    return largest_of_all + std::log(lane.sum(classes, [=, from = logits](int64_t c) {
-             return exp_of(from[c] - largest_of_all);
+    return largest_of_all + std::log(lane.sum(blocks(), [=, *this](int64_t block) {
+             return totals[block] * exp_of(largest[block] - largest_of_all);
            }));
   }
   // The first element that equals `value`, which one does.
@@ -75,11 +76,11 @@ struct Choose {
   int32_t* ids;
   real *log_probabilities, *end;
 
-  int64_t scratch() const { return Row{nullptr, classes, nullptr}.blocks(); }
+  int64_t scratch() const { return 2 * Row::blocks(classes); }
 
-  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t number, real* largest) const {
-    const Row row{logits + number * classes, classes, largest};
-    row.find_largest(lane);
+  DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t number, real* scratch) const {
+    const Row row{logits + number * classes, classes, scratch, scratch + Row::blocks(classes)};
+    row.read(lane);
     const real total = row.log_total(lane);
     lane.once([=, *this] { end[number] = row.logits[Vocabulary::kEnd] - total; });
     for (int64_t i = number * banned_each; i < (number + 1) * banned_each; ++i) {
@@ -114,7 +115,7 @@ BestTokens best_tokens(const Tensor& logits, const Tensor& bans, int64_t count) 
                       .ids = best.ids.data<int32_t>(),
                       .log_probabilities = best.log_probabilities.data(),
                       .end = best.end.data()};
-  constexpr int64_t kPasses = 4;
+  constexpr int64_t kPasses = 3;
   launch::tasks(device, n, choose.scratch(), kPasses * n * classes, choose);
   return best;
 }

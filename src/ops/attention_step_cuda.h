@@ -51,13 +51,17 @@ __global__ void __launch_bounds__(kWarp* kWarps)
         vectors::load(key[n], f.key.row(from[n]) + in_row);
         vectors::load(value[n], f.value.row(from[n]) + in_row);
       }
-      float score[kAtOnce], larger = most;
+      float score[kAtOnce] = {}, larger = most;
 #pragma unroll
       for (int n = 0; n < kAtOnce; ++n) {
-        float x[kNumbers], product = 0;
+        float x[kNumbers];
         vectors::unpack(x, key[n]);
-        for (int c = 0; c < kNumbers; ++c) product += query[c] * x[c];
-        score[n] = f.scale * reduce::lanes<1, kTeam>(product, reduce::Add{});
+        for (int c = 0; c < kNumbers; ++c) score[n] += query[c] * x[c];
+      }
+      reduce::lanes_of_each<kTeam>(score, reduce::Add{});
+#pragma unroll
+      for (int n = 0; n < kAtOnce; ++n) {
+        score[n] *= f.scale;
         if (number_of(n) < keys) larger = reduce::Larger{}(larger, score[n]);
       }
       const float kept = exp_of(most - larger);

@@ -7,6 +7,7 @@
 // (flash_short_cuda.h).
 #pragma once
 
+#include "core/math.h"
 #include "ops/attention_kernel.h"
 #include "ops/column_gradients.h"
 #include "tensor/gpu/kernel.h"
@@ -38,8 +39,6 @@ __device__ inline const Bf16* row_at(const attention_detail::Block<Bf16>& block,
                                      const Task& t, int dim) {
   return block.row(row) + t.head * dim;
 }
-
-inline constexpr float kLog2e = 1.44269504f;
 
 // The sizes of a kernel for heads of up to kDim numbers, with kWarps times 16 rows a block.
 template <int kDimensions, int kNumberOfWarps>
@@ -134,7 +133,7 @@ template <class S, class Argument>
 void launch(void (*function)(Argument), const Argument& f, Device device, int64_t groups,
             unsigned passes, int tile_rows) {
   const size_t bytes = static_cast<size_t>(tile_rows * S::kStride) * sizeof(Bf16);
-  cuda::allow_shared_memory(function, bytes);
+  cuda::allow_shared_memory(device, function, bytes);
   const int64_t parts = std::max<int64_t>(1, (f.kernel.longest_key + S::kRows - 1) / S::kRows);
   const dim3 blocks(static_cast<unsigned>(groups * f.kernel.heads), static_cast<unsigned>(parts),
                     passes);

@@ -26,13 +26,13 @@ struct Softmax {
         larger = fmaxf(larger, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
       }
       larger = max_of_row(larger);
-      const float kept = power(most[half] - larger);
+      const float kept = exp2_of(most[half] - larger);
       float part = 0;
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n) {
 #pragma unroll
         for (int e = 2 * half; e < 2 * half + 2; ++e) {
-          s[n][e] = power(s[n][e] - larger);
+          s[n][e] = exp2_of(s[n][e] - larger);
           part += s[n][e];
         }
       }
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(S::kThreads) forward_kernel(const __grid_const
         const int c = column_of(n, 0);
         if (c < dim) {
           *reinterpret_cast<uint32_t*>(to + c) =
-              pair(share * sums[n][2 * half], share * sums[n][2 * half + 1]);
+              bf16_pair(share * sums[n][2 * half], share * sums[n][2 * half + 1]);
         }
       }
       if (lane() % 4 == 0) {

@@ -23,7 +23,7 @@ struct Gradient {
         first += place[0];
         second += place[1];
       }
-      *reinterpret_cast<uint32_t*>(place) = pair(first, second);
+      *reinterpret_cast<uint32_t*>(place) = bf16_pair(first, second);
     } else {
       float* const place = static_cast<float*>(data) + at;
       if (accumulate) {
@@ -109,8 +109,8 @@ __device__ void write(const Gradient& to, const Fragment<kColumns>& c, int64_t r
       }
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n) {
-        place[n * 4] = pair(c[n][e] + __uint_as_float(old[n] << 16),
-                            c[n][e + 1] + __uint_as_float(old[n] & 0xFFFF0000u));
+        place[n * 4] = bf16_pair(c[n][e] + __uint_as_float(old[n] << 16),
+                                 c[n][e + 1] + __uint_as_float(old[n] & 0xFFFF0000u));
       }
     } else {
 #pragma unroll
@@ -139,7 +139,7 @@ __device__ void weigh(Fragment<kColumns>& weights, Fragment<kColumns>& gradients
     const int i = kOfKeys ? column + column_of(n, e) : first + row_of(e);
     const int j = kOfKeys ? first + row_of(e) : column + column_of(n, e);
     const bool there = all || (i < t.queries && j < t.keys && (!kernel.causal || j <= i));
-    const float power_of_two = power(scale * kLog2e * weights[n][e] - query.most);
+    const float power_of_two = exp2_of(scale * kLog2e * weights[n][e] - query.most);
     const float weight = there ? query.share * power_of_two : 0;
     gradients[n][e] = scale * weight * (factor * gradients[n][e] - query.along);
     weights[n][e] = factor * weight;

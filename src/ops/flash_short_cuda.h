@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(S::kThreads,
 inline bool short_backward(Device device, int64_t groups, int64_t longest, const Backward& f) {
   const auto launch = [&]<class S, bool kDrops>(S, std::bool_constant<kDrops>) {
     const auto kernel = short_backward_kernel<S, kDrops>;
-    cuda::allow_shared_memory(kernel, S::kBytes);
+    cuda::allow_shared_memory(device, kernel, S::kBytes);
     cuda::launch(device, {static_cast<unsigned>(groups * f.kernel.heads), S::kThreads, S::kBytes},
                  kernel, f);
     return true;

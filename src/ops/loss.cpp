@@ -112,13 +112,16 @@ CrossEntropy cross_entropy(Tape& tape, const Variable& x, const Variable& weight
   const Device device = x.value().device();
   const Tensor left = operand(tape, x), right = operand(tape, weight);
   const Tensor packed_right = packed(right, true);
-  const int64_t most = std::min(n, packed_right.defined() ? kFewTokens : kManyTokens);
   const bool differentiable =
       tape.recording() && (x.needs_gradient() || weight.needs_gradient() || bias.needs_gradient());
   const Tensor gradient =
       differentiable ? Tensor::empty({n, classes}, tape.products(), device) : Tensor();
   const DType type = device.on_gpu() ? tape.products() : DType::kReal;
   const bool in_place = differentiable && gradient.dtype() == type;
+  // A GPU's cache holds too few logits to be worth several products.
+  const int64_t most = in_place && device.on_gpu()
+                           ? n
+                           : std::min(n, packed_right.defined() ? kFewTokens : kManyTokens);
   const Tensor scratch = in_place ? Tensor() : Tensor::empty({most, classes}, type, device);
   const Tensor added = bias_as(bias, type);
   const Tensor losses = Tensor::empty({n}, DType::kReal, device), chosen = empty_like(losses);

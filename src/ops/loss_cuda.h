@@ -48,16 +48,19 @@ __global__ void __launch_bounds__(kThreads, blocks_with(kHeld * sizeof(typename 
     float x[kTogether];
     vectors::unpack(x, four);
     for (int i = 0; i < kTogether; ++i) {
-      most = x[i] > most ? x[i] : most;
+      most = reduce::Larger{}(most, x[i]);
       total += x[i];
     }
   });
   most = reduce::block<kWarps>(most, reduce::Larger{});
   total = reduce::block<kWarps>(total, reduce::Add{});
+  const auto exponential = [scaled = -kLog2e * most](float x) {
+    return exp2_of(kLog2e * x + scaled);
+  };
   each_part([&](const auto& four, int) {
     float x[kTogether];
     vectors::unpack(x, four);
-    for (int i = 0; i < kTogether; ++i) sum += exp_of(x[i] - most);
+    for (int i = 0; i < kTogether; ++i) sum += exponential(x[i]);
   });
   sum = reduce::block<kWarps>(sum, reduce::Add{});
   const float log_total = most + std::log(sum), chosen = at_target - log_total;
@@ -71,8 +74,9 @@ __global__ void __launch_bounds__(kThreads, blocks_with(kHeld * sizeof(typename 
   each_part([&](const auto& four, int c) {
     float x[kTogether];
     vectors::unpack(x, four);
-    for (int i = 0; i < kTogether; ++i) {
-      x[i] = exp_of(x[i] - most) * share - spread - (c + i == target ? hit : 0);
+    for (int i = 0; i < kTogether; ++i) x[i] = exponential(x[i]) * share - spread;
+    if (c == target / kTogether * kTogether) {
+      for (int i = 0; i < kTogether; ++i) x[i] -= c + i == target ? hit : 0;
     }
     vectors::write(to + c, x);
   });

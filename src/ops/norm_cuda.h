@@ -293,7 +293,7 @@ __global__ void __launch_bounds__(kWarp* kMostWarps, 4)
     });
     return;
   }
-  __shared__ float of_warp[2][kMostWarps][kParts * kWarp * 4];
+  alignas(16) __shared__ float of_warp[2][kMostWarps][kParts * kWarp * 4];
   each_part(columns, [&](int part, int c) {
     write(of_warp[0][threadIdx.y] + c, sums.gain[part]);
     write(of_warp[1][threadIdx.y] + c, sums.bias[part]);

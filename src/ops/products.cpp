@@ -16,6 +16,12 @@ struct ReadAndConvert {
     to[row * columns + c] = value;
     return value;
   }
+#if defined(DRAGOMAN_KERNELS)
+  __device__ void four(int64_t row, int64_t c, real (&values)[4]) const {
+    vectors::read(values, from + row * columns + c);
+    vectors::write(to + row * columns + c, values);
+  }
+#endif
 };
 
 // Elements of x that are made zero where the gate is not positive, on the way into a sum.

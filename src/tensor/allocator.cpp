@@ -91,15 +91,9 @@ Allocator& Allocator::of(Device device) {
 std::shared_ptr<Buffer> Allocator::allocate(size_t bytes) {
   size_t size = size_class(bytes);
   const std::lock_guard lock(mutex_);
-  void* data = nullptr;
-  Blocks& cached = making_graph_ ? cached_of_graphs_ : cached_;
-  if (auto found = cached.lower_bound(size);
-      found != cached.end() && found->first <= size + size / 2) {
-    size = found->first;
-    data = found->second.back();
-    found->second.pop_back();
-    if (found->second.empty()) cached.erase(found);
-  } else {
+  void* data = making_graph_ ? take_from(cached_of_graphs_, size) : nullptr;
+  if (data == nullptr) data = take_from(cached_, size);
+  if (data == nullptr) {
     data = take_from_system(size);
     statistics_.reserved += size;
     statistics_.peak_reserved = std::max(statistics_.peak_reserved, statistics_.reserved);
@@ -115,6 +109,16 @@ std::shared_ptr<Buffer> Allocator::allocate(size_t bytes) {
                      : static_cast<void>(std::memset(data, 0xFF, bytes));
   }
   return std::make_shared<Buffer>(data, size, device_, making_graph_);
+}
+
+void* Allocator::take_from(Blocks& blocks, size_t& size) {
+  const auto found = blocks.lower_bound(size);
+  if (found == blocks.end() || found->first > size + size / 2) return nullptr;
+  size = found->first;
+  void* const data = found->second.back();
+  found->second.pop_back();
+  if (found->second.empty()) blocks.erase(found);
+  return data;
 }
 
 void* Allocator::take_from_system(size_t size) {

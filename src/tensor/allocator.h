@@ -67,8 +67,8 @@ class Allocator {
   void release_cached();
 
   /// Until end_graph, which a call of this follows, memory comes from blocks that none but graphs
-  /// use: a graph that is run again writes to addresses that no tensor holds any more. They are
-  /// kept until drop_graph was called for each graph. For tensor/graph.h.
+  /// use from then on: a graph that is run again writes to addresses that no tensor holds any more.
+  /// They are kept until drop_graph was called for each graph. For tensor/graph.h.
   void begin_graph();
   void end_graph();
   void drop_graph();
@@ -83,6 +83,8 @@ class Allocator {
   friend class Buffer;
   explicit Allocator(Device device) : device_(device) {}
   using Blocks = std::map<size_t, std::vector<void*>>;
+  // A block of at least `size` from there, whose size it becomes; null where there is none.
+  static void* take_from(Blocks& blocks, size_t& size);
   void give_back(void* data, size_t bytes, bool of_graphs);
   void release_cached_locked();
   void* take_from_system(size_t size);

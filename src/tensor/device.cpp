@@ -30,7 +30,7 @@ std::string to_string(Device device) {
 Device find_device(const std::string& name, const std::string& origin) {
   const std::string where = origin.empty() ? "" : origin + ": ";
   if (name == "cpu") return {};
-  if (name == "auto") return gpu::count() > 0 ? Device{Device::Kind::kCuda, 0} : Device{};
+  if (name == "auto") return all_devices().size() > 1 ? all_devices()[1] : Device{};
   const int index = index_of(name);
   if (index < 0)
     fail_usage("{}there is no device '{}': write auto, cpu, cuda or cuda:NUMBER", where, name);
@@ -39,15 +39,21 @@ Device find_device(const std::string& name, const std::string& origin) {
         gpu::count() == 1
             ? "one GPU, cuda:0"
             : fmt::format("{} GPUs, cuda:0 to cuda:{}", gpu::count(), gpu::count() - 1));
+  const std::string why_not = gpu::why_not(index);
+  check(why_not.empty(), "{}the device '{}' cannot be had: {}", where, name, why_not);
   return {Device::Kind::kCuda, index};
 }
 
-std::string why_no_gpu() { return gpu::count() > 0 ? "" : gpu::why_none(); }
+std::string why_no_gpu() {
+  if (all_devices().size() > 1) return "";
+  return gpu::count() > 0 ? gpu::why_not(0) : gpu::why_none();
+}
 
 std::vector<Device> all_devices() {
   std::vector<Device> devices = {Device{}};
-  for (int index = 0; index < gpu::count(); ++index)
-    devices.push_back({Device::Kind::kCuda, index});
+  for (int index = 0; index < gpu::count(); ++index) {
+    if (gpu::why_not(index).empty()) devices.push_back({Device::Kind::kCuda, index});
+  }
   return devices;
 }
 

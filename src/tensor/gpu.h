@@ -10,10 +10,12 @@
 
 namespace dragoman::gpu {
 
-/// GPUs that can be used.
+/// GPUs that can be seen.
 int count();
 /// Why there is none: a sentence that also says what to do.
 std::string why_none();
+/// Why this program cannot use one of them; empty where it can.
+std::string why_not(int index);
 std::string describe(int index);
 
 /// Memory of a GPU, aligned to 256 bytes; null when there is no more.

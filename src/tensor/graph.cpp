@@ -8,16 +8,24 @@ namespace dragoman {
 
 Graph::Graph(Device device, const std::function<void()>& work) : device_(device) {
   check(device.on_gpu(), "a graph is for a GPU, not for {}", device);
-  Allocator& allocator = Allocator::of(device);
-  // While a graph is made nothing can be given back to the system, and it needs as much as a run.
-  allocator.release_cached();
+  try {
+    capture(work);
+  } catch (const OutOfMemory&) {
+    // What is kept could not be given back to the system meanwhile.
+    Allocator::of(device).release_cached();
+    capture(work);
+  }
+}
+
+void Graph::capture(const std::function<void()>& work) {
+  Allocator& allocator = Allocator::of(device_);
   allocator.begin_graph();
   try {
-    gpu::begin_capture(device.index);
+    gpu::begin_capture(device_.index);
     work();
-    captured_ = gpu::end_capture(device.index);
+    captured_ = gpu::end_capture(device_.index);
   } catch (...) {
-    gpu::abandon_capture(device.index);
+    gpu::abandon_capture(device_.index);
     allocator.end_graph();
     allocator.drop_graph();
     throw;

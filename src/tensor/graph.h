@@ -14,8 +14,9 @@ namespace dragoman {
 /// is made or run at a time; nothing that it allocates may outlive it and be read later.
 class Graph {
  public:
-  /// Calls `work`, whose launches on `device`, a GPU, are kept and not run. It may not wait for the
-  /// GPU or copy to and from the host; that, and what `work` throws, is thrown and no graph made.
+  /// Calls `work`, whose launches on `device`, a GPU, are kept and not run; again when it ran out
+  /// of memory of which some was kept. It may not wait for the GPU or copy to and from the host;
+  /// that, and what `work` throws, is thrown and no graph made.
   Graph(Device device, const std::function<void()>& work);
   ~Graph();
   Graph(const Graph&) = delete;
@@ -25,6 +26,8 @@ class Graph {
   void run() const;
 
  private:
+  void capture(const std::function<void()>& work);
+
   Device device_;
   std::shared_ptr<void> captured_;
 };

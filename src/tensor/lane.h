@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "core/math.h"
 #include "core/real.h"
 #include "core/rng.h"
 #include "tensor/cpu/tile.h"
@@ -82,14 +83,17 @@ class Lane {
 #endif
   }
 
-  /// to[j] = max(f(j)(0), ..., f(j)(n(j) - 1)) for each j below `count`, as `max`.
-  template <class N, class F>
-  DRAGOMAN_HOST_DEVICE void maxima(int64_t count, N n, real* to, F f) const {
-    DRAGOMAN_BY_THREADS(maxima(count, n, to, f));
+  /// Of each kWidth of the numbers f(0), ..., f(n - 1), and of those that are left: the maximum,
+  /// most[j], and the sum of exp(f(i) - most[j]), total[j].
+  template <int64_t kWidth, class F>
+  DRAGOMAN_HOST_DEVICE void exponentials(int64_t n, real* most, real* total, F f) const {
+    DRAGOMAN_BY_THREADS(exponentials<kWidth>(n, most, total, f));
 #if !defined(__CUDA_ARCH__)
-    for (int64_t j = 0; j < count; ++j) {
-      const real most = max(n(j), f(j));
-      once([=] { to[j] = most; });
+    for (int64_t begin = 0, j = 0; begin < n; begin += kWidth, ++j) {
+      const int64_t width = n - begin < kWidth ? n - begin : kWidth;
+      const real largest = max(width, [=](int64_t i) { return f(begin + i); });
+      most[j] = largest;
+      total[j] = sum(width, [=](int64_t i) { return exp_of(f(begin + i) - largest); });
     }
 #endif
   }

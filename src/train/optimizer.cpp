@@ -45,7 +45,12 @@ UseAverage::UseAverage(Parameters& parameters, const Optimizer& optimizer)
 }
 
 UseAverage::~UseAverage() {
-  if (trained_.defined()) put(trained_);
+  if (!trained_.defined()) return;
+  try {
+    put(trained_);
+  } catch (const Error&) {
+    // A GPU that failed fails at its next use too; what is thrown already tells why.
+  }
 }
 
 void UseAverage::put(const Tensor& values) const {

@@ -1,5 +1,7 @@
 #include "train/step_graphs.h"
 
+#include <utility>
+
 namespace dragoman {
 namespace {
 
@@ -10,7 +12,7 @@ constexpr size_t kMostGraphs = 128;
 
 }  // namespace
 
-uint32_t StepGraphs::run(const Key& key, const Batch& batch, const Work& work) {
+uint32_t StepGraphs::run(const Key& key, const Batch& batch, const Work& work, bool sparing) {
   const auto found = places_.find(key);
   if (found == places_.end()) {
     if (entries_.size() == kMostGraphs) {
@@ -26,6 +28,7 @@ uint32_t StepGraphs::run(const Key& key, const Batch& batch, const Work& work) {
   entries_.splice(entries_.begin(), entries_, found->second);
   Entry& entry = entries_.front();
   entry.batch.refill(batch);
+  if (!entry.graph && sparing) return entry.result = work(entry.batch);
   if (!entry.graph) {
     entry.graph = std::make_unique<Graph>(device_, [&] { entry.result = work(entry.batch); });
   }
@@ -33,9 +36,10 @@ uint32_t StepGraphs::run(const Key& key, const Batch& batch, const Work& work) {
   return entry.result;
 }
 
-void StepGraphs::clear() {
-  places_.clear();
-  entries_.clear();
+bool StepGraphs::release() {
+  bool any = false;
+  for (Entry& entry : entries_) any |= std::exchange(entry.graph, nullptr) != nullptr;
+  return any;
 }
 
 }  // namespace dragoman

@@ -31,13 +31,15 @@ class StepGraphs {
   using Work = std::function<uint32_t(const DeviceBatch& batch)>;
 
   /// Does it: as it is when the key is new, which makes whatever is made once, and otherwise as a
-  /// graph that is made the second time. Returns what `work` does.
-  uint32_t run(const Key& key, const Batch& batch, const Work& work);
+  /// graph that is made the second time; none is made if `sparing`, for want of memory. Returns
+  /// what `work` does.
+  uint32_t run(const Key& key, const Batch& batch, const Work& work, bool sparing = false);
 
-  /// Graphs that are kept.
+  /// Keys that are known.
   size_t size() const { return places_.size(); }
-  /// Forgets them, and the memory that they hold.
-  void clear();
+  /// Gives up all graphs, and the memory that they hold; each is made anew when its key comes next.
+  /// Says whether there was one.
+  bool release();
 
  private:
   struct Entry {

@@ -44,16 +44,18 @@ Updater::Begun Updater::update(int64_t step, double learning_rate,
                                const std::function<Batch()>& next_batch) {
   try {
     std::vector<Batch> batches = take(next_batch);
+    bool sparing = false;
     for (int skipped = 0;; ++skipped) {
       size_t number = 0;  // of the batch that is worked on
       try {
-        Begun begun = attempt(step, learning_rate, batches, number);
+        Begun begun = attempt(step, learning_rate, batches, sparing, number);
         threads_.after(static_cast<double>(begun.source_tokens + begun.target_tokens));
         return begun;
       } catch (const OutOfMemory& error) {
         check(skipped < kMostSkipped, "{}; {} batches in a row did not fit", error.what(), skipped);
-        graphs_.clear();  // the next attempt can use their memory
-        make_fit(error, batches, number);
+        sparing = true;
+        // What graphs hold may be all that is missing.
+        if (!graphs_.release()) make_fit(error, batches, number);
       }
       if (batches.empty()) batches = take(next_batch);
     }
@@ -65,7 +67,7 @@ Updater::Begun Updater::update(int64_t step, double learning_rate,
 // Begins the gradients anew, whatever an attempt before has left of them. The last batch changes
 // the parameters, when there is nothing left to allocate.
 Updater::Begun Updater::attempt(int64_t step, double learning_rate,
-                                const std::vector<Batch>& batches, size_t& number) {
+                                const std::vector<Batch>& batches, bool sparing, size_t& number) {
   int64_t source_tokens = 0, target_tokens = 0;
   for (const Batch& batch : batches) {
     source_tokens += batch.source.tokens();
@@ -74,7 +76,8 @@ Updater::Begun Updater::attempt(int64_t step, double learning_rate,
   orders_.write(optimizer_.orders(step, learning_rate, target_tokens));
   uint32_t site = 0;
   for (number = 0; number < batches.size(); ++number) {
-    site = run_part(batches[number], static_cast<int>(number), number + 1 == batches.size(), site);
+    site = run_part(batches[number], static_cast<int>(number), number + 1 == batches.size(), site,
+                    sparing);
   }
   return {step, source_tokens, target_tokens, result_.fetch()};
 }
@@ -89,14 +92,13 @@ std::vector<Batch> Updater::take(const std::function<Batch()>& next_batch) const
   return batches;
 }
 
-uint32_t Updater::run_part(const Batch& batch, int number, bool last, uint32_t site) {
+uint32_t Updater::run_part(const Batch& batch, int number, bool last, uint32_t site, bool sparing) {
   if (!model_.device().on_gpu()) return compute(model_.load(batch), number, last, site);
   const Bucket bucket = model_.rounded_bucket(batch);
   if (!training_.cuda_graphs || training_.debug_nan || Profile::lives())
     return compute(DeviceBatch(batch, bucket, model_.device()), number, last, site);
-  return graphs_.run({bucket, number, last}, batch, [&](const DeviceBatch& loaded) {
-    return compute(loaded, number, last, site);
-  });
+  const auto work = [&](const DeviceBatch& loaded) { return compute(loaded, number, last, site); };
+  return graphs_.run({bucket, number, last}, batch, work, sparing);
 }
 
 uint32_t Updater::compute(const DeviceBatch& batch, int number, bool last, uint32_t site) {

@@ -60,11 +60,12 @@ class Updater {
 
  private:
   std::vector<Batch> take(const std::function<Batch()>& next_batch) const;
-  Begun attempt(int64_t step, double learning_rate, const std::vector<Batch>& batches,
+  // `sparing`: with little memory, without making graphs.
+  Begun attempt(int64_t step, double learning_rate, const std::vector<Batch>& batches, bool sparing,
                 size_t& number);
   // One batch of an update: the `number`-th, from 0, its dropout masks from `site` on. They return
   // the site of the next.
-  uint32_t run_part(const Batch& batch, int number, bool last, uint32_t site);
+  uint32_t run_part(const Batch& batch, int number, bool last, uint32_t site, bool sparing);
   uint32_t compute(const DeviceBatch& batch, int number, bool last, uint32_t site);
   void make_fit(const OutOfMemory& error, std::vector<Batch>& batches, size_t number) const;
 

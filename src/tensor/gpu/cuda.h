@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include "core/check.h"
+#include "tensor/allocator.h"
 
 namespace dragoman::cuda {
 
@@ -26,8 +27,13 @@ inline const char* advice(cudaError_t status) {
   }
 }
 
-/// Throws Error, with CUDA's own words, unless `status` is success.
+/// Throws Error, with CUDA's own words, unless `status` is success; OutOfMemory where the driver
+/// itself had too little.
 inline void check_call(cudaError_t status, const char* what) {
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // forgets it: the next launch would tell it again
+    throw OutOfMemory(fmt::format("out of memory on the GPU: {}", what));
+  }
   check(status == cudaSuccess, "CUDA: {}: {} ({}){}", what, cudaGetErrorString(status),
         cudaGetErrorName(status), advice(status));
 }

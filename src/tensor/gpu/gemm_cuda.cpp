@@ -17,6 +17,8 @@ namespace dragoman {
 namespace {
 
 void check_call(cublasStatus_t status, const char* what) {
+  if (status == CUBLAS_STATUS_ALLOC_FAILED)
+    throw OutOfMemory(fmt::format("out of memory on the GPU: cuBLASLt: {}", what));
   check(status == CUBLAS_STATUS_SUCCESS, "cuBLASLt: {}: {}", what, cublasLtGetStatusString(status));
 }
 
@@ -35,20 +37,28 @@ int alignment_of(const void* address) {
   return bits % 16 == 0 ? 16 : bits % 8 == 0 ? 8 : bits % 4 == 0 ? 4 : 2;
 }
 
+// Those of several products.
+struct Alignments {
+  int a = 16, b = 16, c = 16;
+
+  explicit Alignments(std::span<const Gemm> products) {
+    for (const Gemm& one : products) {
+      a = std::min(a, alignment_of(one.a));
+      b = std::min(b, alignment_of(one.b));
+      c = std::min(c, alignment_of(one.c));
+    }
+  }
+};
+
 // Of one product, or of several that differ in their addresses alone.
 Key key_of(std::span<const Gemm> products) {
   const Gemm& g = products[0];
   const int flags = g.transpose_a | g.transpose_b << 1 | (g.bias != nullptr) << 2 |
                     g.accumulate << 3 | (g.inputs == DType::kBf16) << 4 | g.tf32 << 5 |
                     (g.outputs == DType::kBf16) << 6 | g.relu << 7;
-  int a = 16, b = 16, c = 16;
-  for (const Gemm& one : products) {
-    a = std::min(a, alignment_of(one.a));
-    b = std::min(b, alignment_of(one.b));
-    c = std::min(c, alignment_of(one.c));
-  }
-  const int alignments = a << 20 | b << 10 | c;
-  return {g.m, g.n, g.k, g.lda, g.ldb, g.ldc, flags, alignments, products.size()};
+  const Alignments of(products);
+  return {
+      g.m, g.n, g.k, g.lda, g.ldb, g.ldc, flags, of.a << 20 | of.b << 10 | of.c, products.size()};
 }
 
 // Writes addresses to the GPU's memory: in a graph, they are a part of what it repeats.
@@ -67,7 +77,8 @@ constexpr bool kKnowsAddresses = false;  // of several products in the GPU's mem
 // One shape's descriptions and algorithm, for one product or for several at once.
 class Product {
  public:
-  Product(cublasLtHandle_t handle, const Gemm& g, size_t count) : count_(count) {
+  Product(cublasLtHandle_t handle, std::span<const Gemm> products) : count_(products.size()) {
+    const Gemm& g = products[0];
     const cudaDataType inputs = type_of(g.inputs);
     const cublasComputeType_t sums =
         g.tf32 && g.inputs == DType::kReal ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
@@ -80,7 +91,7 @@ class Product {
     b_ = g.transpose_b ? layout(inputs, g.k, g.n, g.ldb) : layout(inputs, g.n, g.k, g.ldb);
     a_ = g.transpose_a ? layout(inputs, g.m, g.k, g.lda) : layout(inputs, g.k, g.m, g.lda);
     c_ = layout(type_of(g.outputs), g.n, g.m, g.ldc);  // the bias is of that type as well
-    choose(handle, g);
+    choose(handle, g, Alignments(products));
   }
   // False if the library cannot do it so.
   bool possible() const { return possible_; }
@@ -134,7 +145,7 @@ class Product {
     return made;
   }
 
-  void choose(cublasLtHandle_t handle, const Gemm& g) {
+  void choose(cublasLtHandle_t handle, const Gemm& g, const Alignments& alignments) {
     cublasLtMatmulPreference_t preference = nullptr;
     check_call(cublasLtMatmulPreferenceCreate(&preference), "a preference");
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
@@ -143,10 +154,10 @@ class Product {
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
     // The library's a is our b.
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<uint32_t>(alignment_of(g.b)));
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<uint32_t>(alignment_of(g.a)));
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<uint32_t>(alignment_of(g.c)));
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<uint32_t>(alignment_of(g.c)));
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<uint32_t>(alignments.b));
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<uint32_t>(alignments.a));
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<uint32_t>(alignments.c));
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<uint32_t>(alignments.c));
     if (g.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, g.bias);
     cublasLtMatmulHeuristicResult_t best{};
     int found = 0;
@@ -206,7 +217,7 @@ class Library {
   Product& product_of(std::span<const Gemm> products) {
     if (products_.size() > kMostShapes) products_.clear();
     std::unique_ptr<Product>& product = products_[key_of(products)];
-    if (!product) product = std::make_unique<Product>(handle_, products[0], products.size());
+    if (!product) product = std::make_unique<Product>(handle_, products);
     return *product;
   }
   void one(const Gemm& g) {

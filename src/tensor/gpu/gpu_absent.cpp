@@ -15,6 +15,7 @@ int count() { return 0; }
 std::string why_none() {
   return "this program was built without CUDA (cmake -DDRAGOMAN_CUDA=ON, with the CUDA Toolkit)";
 }
+std::string why_not(int) { fail_here(); }
 std::string describe(int) { fail_here(); }
 void* allocate(int, size_t) { fail_here(); }
 void release(int, void*) { fail_here(); }

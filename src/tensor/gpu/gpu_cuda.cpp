@@ -20,7 +20,14 @@ constexpr int kOldestMajor = 8;
 
 // Copies to a GPU go through pinned memory of this size, so that the host need not wait for what
 // the GPU does before them; larger ones are rare.
-constexpr size_t kStaged = size_t{1} << 20;
+constexpr size_t kStaged = size_t{4} << 20;
+
+// What allocating leaves to the driver, for graphs and for the code of kernels, which it loads when
+// they are launched first.
+constexpr size_t kLeftToDriver = size_t{256} << 20;
+
+// Shared memory that kernels declare themselves, at most, where their launch asks for more.
+constexpr size_t kDeclared = 1 << 10;
 
 // Pinned memory, and when the GPU has read or written it.
 struct Stage {
@@ -87,12 +94,6 @@ const Found& found() {
   return result;
 }
 
-void check_kernels_run(int index, const cudaDeviceProp& device) {
-  check(device.major >= kOldestMajor,
-        "cuda:{} ({}) has the compute capability {}.{}; this program needs {}.0 (Ampere) or later",
-        index, device.name, device.major, device.minor, kOldestMajor);
-}
-
 Gpu& gpu_of(int index) {
   static std::mutex mutex;
   static std::deque<Gpu>& gpus = *new std::deque<Gpu>;  // never destroyed, as the allocators
@@ -103,15 +104,16 @@ Gpu& gpu_of(int index) {
   Gpu& gpu = gpus[static_cast<size_t>(index)];
   if (gpu.stream) return gpu;
   check_call(cudaGetDeviceProperties(&gpu.device, index), "the GPU cannot be asked what it is");
-  check_kernels_run(index, gpu.device);
-  gpu.properties = {gpu.device.multiProcessorCount, gpu.device.sharedMemPerBlock};
-  check_call(cudaStreamCreateWithFlags(&gpu.stream, cudaStreamNonBlocking),
-             "a stream cannot be made");
+  gpu.properties = {gpu.device.multiProcessorCount, gpu.device.sharedMemPerBlock - kDeclared};
   for (Stage& stage : gpu.stages) stage = make_stage(kStaged);
   constexpr size_t kBytes = cuda::kCounters * sizeof(unsigned);
   check_call(cudaMalloc(reinterpret_cast<void**>(&gpu.counters), kBytes),
              "memory cannot be allocated");
-  check_call(cudaMemsetAsync(gpu.counters, 0, kBytes, gpu.stream), "memory cannot be cleared");
+  check_call(cudaMemset(gpu.counters, 0, kBytes), "memory cannot be cleared");
+  check_call(cudaDeviceSynchronize(), "the GPU failed");
+  // The last, since it says that the others are there.
+  check_call(cudaStreamCreateWithFlags(&gpu.stream, cudaStreamNonBlocking),
+             "a stream cannot be made");
   return gpu;
 }
 
@@ -156,6 +158,20 @@ unsigned* cuda::counters(int index) { return gpu_of(index).counters; }
 int gpu::count() { return found().count; }
 std::string gpu::why_none() { return found().why_none; }
 
+std::string gpu::why_not(int index) {
+  int major = 0, minor = 0;
+  const auto ask = [&](int& value, cudaDeviceAttr attribute) {
+    check_call(cudaDeviceGetAttribute(&value, attribute, index),
+               "a GPU cannot be asked what it is");
+  };
+  ask(major, cudaDevAttrComputeCapabilityMajor);
+  ask(minor, cudaDevAttrComputeCapabilityMinor);
+  if (major >= kOldestMajor) return "";
+  return fmt::format(
+      "cuda:{} has the compute capability {}.{}; this program needs {}.0 (Ampere) or later", index,
+      major, minor, kOldestMajor);
+}
+
 std::string gpu::describe(int index) {
   const cudaDeviceProp& device = gpu_of(index).device;
   return fmt::format("{} ({} GB)", device.name, (device.totalGlobalMem + (1u << 29)) >> 30);
@@ -163,6 +179,9 @@ std::string gpu::describe(int index) {
 
 void* gpu::allocate(int index, size_t bytes) {
   gpu_of(index);
+  size_t free = 0, total = 0;
+  check_call(cudaMemGetInfo(&free, &total), "the GPU cannot be asked for its memory");
+  if (bytes + kLeftToDriver > free) return nullptr;
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, bytes);
   if (status == cudaErrorMemoryAllocation) {
@@ -194,10 +213,7 @@ void gpu::copy(Device to, void* destination, Device from, const void* source, si
   const cudaStream_t stream = gpu.stream;
   check_call(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, stream),
              "memory cannot be copied");
-  // From pageable memory of the host the call itself returns when the source has been read.
-  if (between_gpus || !to.on_gpu()) {
-    check_call(cudaStreamSynchronize(stream), "the GPU failed");
-  }
+  if (to != from) check_call(cudaStreamSynchronize(stream), "the GPU failed");
 }
 
 void gpu::synchronize(int index) {

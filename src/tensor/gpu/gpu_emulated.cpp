@@ -110,6 +110,7 @@ void release_on_cpu(void* data, size_t bytes) { Region::release(data, bytes); }
 
 int count() { return 1; }
 std::string why_none() { return ""; }
+std::string why_not(int) { return ""; }
 std::string describe(int) { return "emulated GPU"; }
 void* allocate(int, size_t bytes) { return gpu_region().allocate(bytes); }
 void release(int, void*) {}
@@ -154,7 +155,7 @@ namespace dragoman {
 
 const cuda::Properties& cuda::properties_of(int) {
   static const Properties properties{.multiprocessors = emulated::kMultiprocessors,
-                                     .shared_memory_per_block = 48 << 10};
+                                     .shared_memory_per_block = 47 << 10};
   return properties;
 }
 

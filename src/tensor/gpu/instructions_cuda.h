@@ -8,20 +8,6 @@
 
 namespace dragoman::matrix_units {
 
-// Two numbers as bf16 in a word.
-__device__ inline uint32_t pair(float low, float high) {
-  uint32_t both;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
-  return both;
-}
-
-// 2^x, which is 0 for what a float holds with fewer digits.
-__device__ inline float power(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
 // c += a b, [16, 16] by [16, 8], of a warp.
 __device__ inline void multiply_tile(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
                                      uint32_t b1) {

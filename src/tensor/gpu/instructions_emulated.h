@@ -13,17 +13,9 @@
 
 namespace dragoman::matrix_units {
 
-inline uint32_t pair(float low, float high) {
-  return Bf16(low).bits | uint32_t{Bf16(high).bits} << 16;
-}
 // The two numbers of a word.
 inline float number_of(uint32_t word, uint32_t which) {
   return std::bit_cast<float>(which == 0 ? word << 16 : word & 0xFFFF0000u);
-}
-
-inline float power(float x) {
-  const float y = std::exp2(x);
-  return y < std::numeric_limits<float>::min() ? 0 : y;
 }
 
 // What a lane has of both factors. Of a: the row g (g + 8 in the words 1 and 3) and the columns 2 t

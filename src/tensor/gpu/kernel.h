@@ -13,7 +13,7 @@ namespace dragoman::cuda {
 /// What the launchers read of a GPU.
 struct Properties {
   int multiprocessors = 0;
-  size_t shared_memory_per_block = 0;  ///< Bytes that any kernel may have.
+  size_t shared_memory_per_block = 0;  ///< Bytes that any kernel may have beside a few of its own.
 };
 const Properties& properties_of(int index);
 

@@ -46,7 +46,8 @@ int blocks_at_once(void (*kernel)(P...), unsigned threads) {
 /// Lets each block of the kernel have `bytes` of shared memory, and as many of them run at once as
 /// fit: for what the driver sets aside otherwise, one may be enough.
 template <class... P>
-void allow_shared_memory(void (*kernel)(P...), size_t bytes) {
+void allow_shared_memory(Device device, void (*kernel)(P...), size_t bytes) {
+  stream_of(device.index);
   const auto set = [&](cudaFuncAttribute attribute, int value) {
     check_call(cudaFuncSetAttribute(kernel, attribute, value),
                "a kernel wants more shared memory than there is");

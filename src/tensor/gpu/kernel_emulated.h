@@ -139,6 +139,6 @@ int blocks_at_once(void (*)(P...), unsigned) {
 
 // A block has what it asks for.
 template <class... P>
-void allow_shared_memory(void (*)(P...), size_t) {}
+void allow_shared_memory(Device, void (*)(P...), size_t) {}
 
 }  // namespace dragoman::cuda

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/math.h"
 #include "core/real.h"
 #include "tensor/gpu/reduce_cuda.h"
 
@@ -64,16 +65,46 @@ __device__ void sums(int64_t count, int64_t n, real* to, F f) {
   wait();
 }
 
-template <class N, class F>
-__device__ void maxima(int64_t count, N n, real* to, F f) {
+// A warp has several blocks of numbers at once, so that loads and exchanges wait for each other
+// less.
+template <int64_t kWidth, class F>
+__device__ void exponentials(int64_t n, real* most, real* total, F f) {
+  constexpr int kBlocks = 4, kEach = kWidth / kWarp;  // a lane has so many numbers of each block
+  const int64_t lane = threadIdx.x % kWarp, count = (n + kWidth - 1) / kWidth;
+  const auto place = [=](int64_t block, int e) { return block * kWidth + e * kWarp + lane; };
   wait();
-  for (int64_t j = threadIdx.x / kWarp; j < count; j += blockDim.x / kWarp) {
-    const auto of = f(j);
-    real most = reduce::kLowest;
-    for (int64_t i = threadIdx.x % kWarp; i < n(j); i += kWarp)
-      most = reduce::Larger{}(most, of(i));
-    most = reduce::lanes(most, reduce::Larger{});
-    if (threadIdx.x % kWarp == 0) to[j] = most;
+  for (int64_t begin = threadIdx.x / kWarp * kBlocks; begin < count;
+       begin += blockDim.x / kWarp * kBlocks) {
+    real x[kBlocks][kEach], largest[kBlocks], sum[kBlocks];
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+#pragma unroll
+      for (int e = 0; e < kEach; ++e) {
+        const int64_t i = place(begin + b, e);
+        x[b][e] = i < n ? f(i) : reduce::kLowest;
+      }
+    }
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+      largest[b] = x[b][0];
+#pragma unroll
+      for (int e = 1; e < kEach; ++e) largest[b] = reduce::Larger{}(largest[b], x[b][e]);
+    }
+    reduce::lanes_of_each(largest, reduce::Larger{});
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+      sum[b] = 0;
+#pragma unroll
+      for (int e = 0; e < kEach; ++e)
+        sum[b] += place(begin + b, e) < n ? exp_of(x[b][e] - largest[b]) : real{0};
+    }
+    reduce::lanes_of_each(sum, reduce::Add{});
+#pragma unroll
+    for (int b = 0; b < kBlocks; ++b) {
+      if (lane != b || begin + b >= count) continue;
+      most[begin + b] = largest[b];
+      total[begin + b] = sum[b];
+    }
   }
   wait();
 }

@@ -96,8 +96,8 @@ __device__ void multiply_weights(Fragment<S::kDim>& c, const Fragment<kColumns>&
   for (int k = 0; k < kColumns; k += kTile) {
     if (k < count) {
       const float(&left)[4] = p[k / 8], (&right)[4] = p[k / 8 + 1];
-      const uint32_t a[4] = {pair(left[0], left[1]), pair(left[2], left[3]),
-                             pair(right[0], right[1]), pair(right[2], right[3])};
+      const uint32_t a[4] = {bf16_pair(left[0], left[1]), bf16_pair(left[2], left[3]),
+                             bf16_pair(right[0], right[1]), bf16_pair(right[2], right[3])};
 #pragma unroll
       for (int n = 0; n < S::kDim; n += kTile) {
         uint32_t b[4];
@@ -117,7 +117,7 @@ __device__ void store(Bf16* tile, const Fragment<kColumns>& c) {
 #pragma unroll
     for (int e = 0; e < 4; e += 2) {
       *reinterpret_cast<uint32_t*>(tile + row_of(e) * kStride + column_of(n, e)) =
-          pair(c[n][e], c[n][e + 1]);
+          bf16_pair(c[n][e], c[n][e + 1]);
     }
   }
 }

@@ -19,12 +19,25 @@ __device__ T lanes(T value, F f) {
   return value;
 }
 
+/// The same of several numbers of each lane, side by side: an exchange takes long.
+template <unsigned kTo = kWarp, int kCount, class T, class F>
+__device__ void lanes_of_each(T (&values)[kCount], F f) {
+#pragma unroll
+  for (unsigned apart = kTo / 2; apart > 0; apart /= 2) {
+#pragma unroll
+    for (T& value : values) value = f(value, __shfl_xor_sync(0xFFFFFFFFu, value, apart));
+  }
+}
+
 /// f over the numbers of the threads of a block, or of its warps each where a block is as wide as
 /// one. To be called by all of them. kWarps is the block's number of warps where that is known.
 template <unsigned kWarps = 0, class T, class F>
 __device__ T block(T value, F f) {
   value = lanes(value, f);
-  if (kWarps == 0 && blockDim.x == kWarp) return value;
+  if (kWarps == 0 && blockDim.x == kWarp) {
+    __syncwarp();  // as a barrier does, what lanes wrote before is there for all
+    return value;
+  }
   __shared__ T parts[kWarps > 0 ? kWarps : kWarp];
   __syncthreads();  // whoever still reads the parts of the reduction before
   if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = value;

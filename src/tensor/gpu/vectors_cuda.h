@@ -34,8 +34,7 @@ __device__ inline void write(float* to, const float (&from)[4]) {
   *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
 }
 __device__ inline void write(Bf16* to, const float (&from)[4]) {
-  const Bf16 four[] = {from[0], from[1], from[2], from[3]};
-  *reinterpret_cast<uint2*>(to) = *reinterpret_cast<const uint2*>(four);
+  *reinterpret_cast<uint2*>(to) = {bf16_pair(from[0], from[1]), bf16_pair(from[2], from[3])};
 }
 
 }  // namespace dragoman::vectors

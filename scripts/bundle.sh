@@ -11,7 +11,7 @@
 #                           machine's CUDA Toolkit or PyTorch, which scripts/gpu_check.sh finds.
 #
 # There, unpack it and run dragoman-gpu/scripts/gpu_check.sh. The machine needs a GPU's driver, a C
-# library not older than this machine's, and Python 3 for gpu_check.sh.
+# library not older than this machine's, and Python 3.10 or later for gpu_check.sh.
 # shellcheck source=scripts/common.sh
 source "$(dirname "$0")/common.sh"
 

@@ -67,6 +67,7 @@ program=$build/dragoman
 [[ -x $program ]] || fail "$build has no program; build it (cmake --preset cuda) or a bundle (scripts/bundle.sh)"
 python=$(command -v "$python") || fail "needs Python 3 ($python); --python names another"
 python=$(realpath --no-symlinks "$python")  # an environment's is a link
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "needs Python 3.10 or later, not $python"
 
 # cuBLASLt is large, and left to the machine: its CUDA Toolkit or the packages that PyTorch came with.
 missing=$(ldd "$program" | awk '/libcublasLt.*not found/ {print $1}')

@@ -7,45 +7,38 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 
 import engine
 import parity
 import quality
 import report
 import speed
-from setting import Failed, Setting
+from setting import Setting, attempt
 
 # Names, seconds that each may take on a GPU beside others, and functions that fill in the results.
 PARTS = {
     "machine": (60, engine.machine),
-    "tests": (100, engine.tests),
-    "parity": (90, parity.parity),
-    "training": (210, quality.training),
-    "decoding": (120, speed.decoding_speed),
+    "tests": (110, engine.tests),
+    "parity": (110, parity.parity),
+    "training": (180, quality.training),
+    "decoding": (100, speed.decoding_speed),
     "speed": (float("inf"), speed.training_speed),  # what is left
 }
+UNTIMED = ("machine", "tests", "parity")  # beside which PyTorch may compile
 SLOWER_ON_CPU = 4
 
 
-def run_part(setting, name, models, alone):
-    """The part's status, message and results; whatever goes wrong, the others go on. Alone, it has all the time."""
+def run_part(setting, name, part, alone, *arguments):
+    """Fills in the part's status, message and results; whatever goes wrong, the others go on. Alone, it has all the
+    time."""
     seconds, check = PARTS[name]
     if alone:
         seconds = float("inf")
     setting.begin_part(seconds if setting.on_gpu else SLOWER_ON_CPU * seconds)
-    part = {"status": "passed", "message": "", "results": {}}
     begin = time.monotonic()
-    arguments = [models] if check in (speed.decoding_speed, speed.training_speed) else []
-    try:
-        part["message"] = check(setting, part["results"], *arguments) or ""
-    except Failed as failure:
-        part |= {"status": "failed", "message": str(failure)}
-    except Exception as error:  # a mistake in the check itself, or a reply of the program that it cannot read
-        part |= {"status": "failed", "message": f"{type(error).__name__}: {error}"}
-        traceback.print_exc()
-    part["seconds"] = time.monotonic() - begin
-    return part
+    message, failure = attempt(lambda: check(setting, part["results"], *arguments))
+    part |= {"status": "failed" if failure else "passed", "message": failure or message or "",
+             "seconds": time.monotonic() - begin}
 
 
 def write(path, text):
@@ -74,18 +67,32 @@ def main():
     output = pathlib.Path(arguments.output)
     output.mkdir(parents=True, exist_ok=True)
     checked = {"began": time.strftime("%Y-%m-%d %H:%M:%S %z"), "device": arguments.device, "parts": {}}
-    with tempfile.TemporaryDirectory(prefix="gpu_check.") as work:
+
+    def save():
+        write(output / "gpu_check.json", json.dumps(checked, indent=2) + "\n")
+        write(output / "gpu_check.md", report.text(checked))
+
+    save()
+    with tempfile.TemporaryDirectory(prefix="gpu_check.", ignore_cleanup_errors=True) as work:
         setting = Setting(arguments.project, arguments.build, arguments.device, arguments.python, arguments.data,
-                          work, arguments.minutes)
-        for name in PARTS:
-            if name not in names:
-                continue
-            print(f"{name} ...", flush=True)
-            part = checked["parts"][name] = run_part(setting, name, models, len(names) == 1)
-            print(f"{name}: {part['status']} in {part['seconds']:.0f} s {part['message']}", flush=True)
-            # After each part, so that what was found is there whatever becomes of the next.
-            write(output / "gpu_check.json", json.dumps(checked, indent=2) + "\n")
-            write(output / "gpu_check.md", report.text(checked))
+                          work, arguments.minutes, save)
+        run = [name for name in PARTS if name in names]
+        ahead = speed.CompileAhead(setting, models) if setting.on_gpu and "speed" in run else None
+        no_compiling = None
+        try:
+            for name in run:
+                if ahead and name not in UNTIMED:
+                    no_compiling, ahead = ahead.finish(all_of_it=name == run[0]), None
+                print(f"{name} ...", flush=True)
+                part = checked["parts"][name] = {"status": "not done", "message": "", "results": {}, "seconds": 0}
+                more = {"decoding": [models], "speed": [models, no_compiling]}.get(name, [])
+                run_part(setting, name, part, len(run) == 1, *more)
+                print(f"{name}: {part['status']} in {part['seconds']:.0f} s {part['message']}", flush=True)
+                save()
+        finally:
+            if ahead:
+                ahead.abandon()
+            setting.end_all()
     print(f"\n{report.text(checked)}\nwritten to {output}/gpu_check.md and {output}/gpu_check.json")
     sys.exit(any(part["status"] == "failed" for part in checked["parts"].values()))
 

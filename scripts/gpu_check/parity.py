@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from setting import Failed, settings
+from setting import Failed, attempt, settings
 
 STEPS = 20
 # What numbers may differ by, relative to their size. Sums are made in another order, and training makes
@@ -155,10 +155,10 @@ def parity(setting, results):
     problems = []
     for name, (encoder, decoder) in MODELS.items():
         found = Findings(results.setdefault(name, {}))
-        try:
-            compare_model(setting, Runs(setting, name, encoder, decoder), found)
-        except Failed as failure:
-            found.problems.append(str(failure))
+        _, failure = attempt(lambda: compare_model(setting, Runs(setting, name, encoder, decoder), found))
+        if failure:
+            found.problems.append(failure)
+        setting.save()
         problems += [f"{name}: {problem}" for problem in found.problems]
     if problems:
         raise Failed("; ".join(problems))

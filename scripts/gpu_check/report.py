@@ -1,5 +1,7 @@
 """What the check found, as Markdown."""
 
+from setting import attempt
+
 
 def table(header, rows):
     lines = [header, ["---"] * len(header), *rows]
@@ -48,12 +50,12 @@ def speed(results):
     modes = list(dict.fromkeys(mode for result in results.values() for mode in result["pytorch"]))
     rows = []
     for name, result in results.items():
-        ours = f"{result['target_tokens_per_second']:.0f}" if result["dragoman"] else "failed"
-        peak = f"{result['ceiling_fraction']:.2f}" if result["dragoman"] else ""
-        ratio = f"{result['ratio']:.2f}" if "ratio" in result else ""
-        rows.append([*name.split(", "), ours, peak, *(pytorch(result["pytorch"].get(mode)) for mode in modes), ratio])
-    header = ["model", "vocabulary", "tokens a batch", "Dragoman, target tokens/s", "of the ceiling",
-              *(f"PyTorch, {mode}" for mode in modes), "ratio to PyTorch's best"]
+        number = lambda key, digits: f"{result[key]:.{digits}f}" if key in result else ""
+        rows.append([*name.split(", "), number("target_tokens_per_second", 0) or result.get("failed", "not run"),
+                     number("teraflops", 1), number("peak_fraction", 2), number("ceiling_fraction", 2),
+                     *(pytorch(result["pytorch"].get(mode)) for mode in modes), number("ratio", 2)])
+    header = ["model", "vocabulary", "tokens a batch", "Dragoman, target tokens/s", "TFLOP/s of products", "of the peak",
+              "of one large product's", *(f"PyTorch, {mode}" for mode in modes), "ratio to PyTorch's best"]
     failures = [f"- {name}, PyTorch, {mode}: {run['failed']}" for name, result in results.items()
                 for mode, run in result["pytorch"].items() if "failed" in run]
     return table(header, rows) + ("\n" + "\n".join(failures) + "\n" if failures else "")
@@ -63,10 +65,16 @@ SECTIONS = {"machine": machine, "tests": tests, "parity": parity, "training": tr
             "speed": speed}
 
 
+def section(name, results):
+    """What cannot be shown must not take the others along: gpu_check.json has it."""
+    shown, failure = attempt(lambda: SECTIONS[name](results))
+    return f"## {name}\n\n{shown or failure}"
+
+
 def text(checked):
     parts = checked["parts"]
     summary = table(["part", "result", "seconds", ""],
                     [[name, part["status"], f"{part['seconds']:.0f}", part["message"].replace("|", "\\|")]
                      for name, part in parts.items()])
-    sections = [f"## {name}\n\n{SECTIONS[name](part['results'])}" for name, part in parts.items() if part["results"]]
+    sections = [section(name, part["results"]) for name, part in parts.items() if part["results"]]
     return "\n".join([f"# Check of {checked['device']}, {checked['began']}\n", summary, *sections])

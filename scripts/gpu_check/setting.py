@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import time
+import traceback
 
 
 class Failed(Exception):
@@ -13,7 +14,10 @@ class Failed(Exception):
 
 
 class Setting:
-    def __init__(self, project, build, device, python, data, work, minutes):
+    """`save` is called after each measurement, so that it is there whatever becomes of the next."""
+
+    def __init__(self, project, build, device, python, data, work, minutes, save):
+        self.save, self.running = save, set()
         self.project, self.build = pathlib.Path(project), pathlib.Path(build)
         self.device, self.python = device, python
         self.data = pathlib.Path(data).resolve() if data else None
@@ -38,16 +42,17 @@ class Setting:
         return self.device != "cpu"
 
     def begin_part(self, seconds):
+        """Gives the part that begins so many seconds, where there are so many."""
         self.part_deadline = min(self.deadline, time.monotonic() + seconds)
 
     def seconds_left(self):
         return self.part_deadline - time.monotonic()
 
-    def run(self, command, limit=600, program=None, environment=None):
-        """What a command printed on its standard output; Failed with its last words, or out of time. `environment`
-        is for our programs, beside their own."""
+    def run(self, command, limit=600, program=None, environment=None, beside=False):
+        """What a command printed on its standard output; Failed with its last words, or out of time, which is the
+        part's unless it runs `beside` the parts. `environment` is for our programs, beside their own."""
         command = [str(word) for word in command]
-        limit = min(limit, self.seconds_left())
+        limit = min(limit, (self.deadline - time.monotonic()) if beside else self.seconds_left())
         if limit < 1:
             raise Failed("no time was left")
         name = program or " ".join([pathlib.Path(command[0]).name, *command[1:3]])
@@ -56,29 +61,59 @@ class Setting:
             cwd=self.project, env=None if command[0] == self.python else self.environment | (environment or {}),
             start_new_session=True,
         )
+        self.running.add(process)
         try:
             out, error = process.communicate(timeout=limit)
         except BaseException as end:  # out of time, or the check itself is ended
-            os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
-            process.wait()
+            self.end(process)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                pass  # a driver that hangs keeps it
             if not isinstance(end, subprocess.TimeoutExpired):
                 raise
             raise Failed(f"{name}: not done after {limit:.0f} s") from None
+        finally:
+            self.running.discard(process)
         if process.returncode != 0:
             words = (error.strip() or out.strip() or "it said nothing").splitlines()
             raise Failed(f"{name}: ended with {process.returncode}: {' / '.join(words[-4:])[-600:]}")
         return out
 
-    def run_dragoman(self, verb, *arguments, limit=600):
+    @staticmethod
+    def end(process):
+        """With the processes that it started."""
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended by itself
+
+    def end_all(self):
+        for process in list(self.running):
+            self.end(process)
+
+    def run_dragoman(self, verb, *arguments, limit=600, beside=False):
         """A verb that takes a device, on the one that is checked unless another is given."""
         device = [] if "--device" in arguments else ["--device", self.device]
-        return self.run([self.dragoman, *verb.split(), *arguments, *device], limit, f"dragoman {verb}")
+        return self.run([self.dragoman, *verb.split(), *arguments, *device], limit, f"dragoman {verb}", beside=beside)
 
     def write_config(self, name, config):
         """A configuration's file: JSON, which is YAML as well."""
         path = self.work / f"{name}.yaml"
         path.write_text(json.dumps(config, indent=1))
         return path
+
+
+def attempt(work):
+    """What `work` returns, and None; or None, and what went wrong, be it a mistake of the check itself or a reply that
+    it cannot read: what else is measured goes on."""
+    try:
+        return work(), None
+    except Failed as failure:
+        return None, str(failure)
+    except Exception as error:
+        traceback.print_exc()
+        return None, f"{type(error).__name__}: {error}"
 
 
 def settings(values):

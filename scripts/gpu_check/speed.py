@@ -3,23 +3,28 @@
 import concurrent.futures
 import itertools
 import json
-import os
+import shutil
 import statistics
 import time
 
 from parity import make_corpus
-from setting import Failed, settings
+from setting import Failed, attempt, settings
 
 CONFIGS = {"small": "transformer", "base": "transformer-base", "big": "transformer-big"}
-VOCABULARIES, BATCH_TOKENS = (8000, 32000), (4000, 16000)
+VOCABULARIES, BATCH_TOKENS = (32000, 8000), (16000, 4000)  # the longest come first: time may be short
 LENGTH = 31  # pieces of a random sentence; </s> makes 32
 PIECES = 30  # of every translation whose speed is measured
-DECODING_PRECISIONS = ("fp32", "tf32", "bf16")
+SENTENCES = {"small": 20000, "base": 10000, "big": 5000}  # that are translated: a second or more of work
+DECODING_PRECISIONS = ("fp32", "bf16")
 # What `--cpu` runs, to see that all of this runs.
 TINY = {f"model.{side}.{key}": value for side in ("encoder", "decoder")
         for key, value in (("layers", 1), ("dim", 32), ("heads", 2), ("ffn_dim", 64))}
 # The one that is fastest as a rule comes first: there may be no time for the others.
 GPU_MODES, CPU_MODES = ["graph", "eager-graph", "reduce-overhead", "compile", "eager"], ["eager", "compile"]
+NOT_COMPILED = ("eager-graph", "eager")
+DRAGOMAN_SECONDS, PYTORCH_SECONDS = 8, 25  # that a measurement takes, at most as a rule
+# bf16 products of dense matrices, TFLOP/s, by NVIDIA's data sheets; the first name that fits.
+PEAKS = {"H100 PCIe": 756, "H100 NVL": 835, "H100": 989.4, "H200": 989.4, "A100": 312}
 
 
 class Case:
@@ -42,13 +47,14 @@ class Case:
         )
         return json.loads(output)
 
-    def pytorch(self, mode):
+    def pytorch(self, mode, limit=120, options=(), **more):
         config = self.setting.work / f"{self.name.replace(', ', '.')}.{mode}.json"
-        config.write_text(self.setting.run([self.setting.dragoman, "config", self.config, "--json", *self.settings]))
+        config.write_text(self.setting.run([self.setting.dragoman, "config", self.config, "--json", *self.settings],
+                                           **more))
         script = self.setting.project / "scripts/benchmark/pytorch_training.py"
         output = self.setting.run(
             [self.setting.python, script, config, self.batches, "--device", self.setting.device,
-             "--precision", self.precision, "--mode", mode], limit=120, program=f"PyTorch, {mode}",
+             "--precision", self.precision, "--mode", mode, *options], limit, program=f"PyTorch, {mode}", **more,
         )
         return json.loads(output[output.index("{"):])
 
@@ -60,60 +66,110 @@ def cases(setting, models):
             yield Case(setting, model, vocabulary, tokens)
 
 
-def training_speed(setting, results, models):
-    """Every case by Dragoman, then as many beside PyTorch as there is time for, in turn; says what is left out."""
-    problems, left_out = [], 0
-    every = list(cases(setting, models))
-    for case in every:
-        result = results.setdefault(case.name, {"dragoman": [], "pytorch": {}})
-        try:
-            result["dragoman"].append(case.dragoman())
-        except Failed as failure:
-            result["failed"] = str(failure)
-            problems.append(f"{case.name}: {failure}")
-    modes = GPU_MODES if setting.on_gpu else CPU_MODES
+class CompileAhead:
+    """Has PyTorch compile what will be measured, a few cases side by side, while other parts run that take no times:
+    it keeps what it compiled, and each case is soon ready when its time is taken, alone."""
+
+    AT_ONCE, MEMORY_SHARE = 3, 0.3  # of the GPU's, of each: the rest is for the parts
+
+    def __init__(self, setting, models):
+        self.setting, self.failures = setting, {}
+        self.pool = concurrent.futures.ThreadPoolExecutor(self.AT_ONCE)
+        self.every = list(cases(setting, models))
+        self.begun = self.pool.submit(self.begin)
+
+    def begin(self):
+        if has_torch(self.setting, beside=True):
+            for case in {case.batches: case for case in reversed(self.every)}.values():  # models share batches
+                attempt(lambda: self.setting.run_dragoman(
+                    "bench train", case.config, "--length", LENGTH, "--steps", 10, "--passes", 1,
+                    "--batches", case.batches, *case.settings, beside=True))
+            for case in self.every:
+                self.pool.submit(self.compile, case)
+
+    def compile(self, case):
+        _, self.failures[case.name] = attempt(
+            lambda: case.pytorch("compile", options=["--memory-share", self.MEMORY_SHARE], beside=True))
+
+    def abandon(self):
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def finish(self, all_of_it):
+        """Waits for what is under way, or for all. What is wrong with compiling, if it never worked."""
+        attempt(self.begun.result)
+        self.pool.shutdown(cancel_futures=not all_of_it)
+        failures = list(self.failures.values())
+        return failures[0] if failures and all(failures) else None
+
+
+class Comparison:
+    """The cases, each by Dragoman and by PyTorch."""
+
+    def __init__(self, setting, results, models, no_compiling):
+        self.setting, self.results = setting, results
+        self.every, self.no_compiling = list(cases(setting, models)), no_compiling
+        self.problems, self.left_out = [], 0
+        for case in self.every:
+            results[case.name] = {"dragoman": [], "pytorch": {}}
+
+    def dragoman(self, case):
+        result = self.results[case.name]
+        run, failure = attempt(case.dragoman)
+        if run:
+            result["dragoman"].append(run)
+        else:
+            result["failed"] = failure
+            self.problems.append(f"{case.name}: {failure}")
+        self.found(result)
+
+    def pytorch(self, case, mode, reserve=0):
+        """Leaves so many seconds for others."""
+        result = self.results[case.name]
+        if not result["dragoman"]:
+            return
+        if self.no_compiling and mode not in NOT_COMPILED:
+            result["pytorch"][mode] = {"failed": self.no_compiling}
+        elif self.setting.seconds_left() < PYTORCH_SECONDS + reserve:
+            self.left_out += 1
+        else:
+            limit = self.setting.seconds_left() - reserve
+            run, failure = attempt(lambda: case.pytorch(mode, min(120, limit)))
+            if run is None and self.setting.seconds_left() < 1 + reserve:
+                self.left_out += 1
+            else:  # a failure of theirs is none of ours
+                result["pytorch"][mode] = run or {"failed": failure}
+        self.found(result)
+
+    def found(self, result):
+        summarise(result)
+        self.setting.save()
+
+
+def training_speed(setting, results, models, no_compiling):
+    """Every case by Dragoman and by PyTorch in turn, then by PyTorch's other modes, as long as there is time; says what
+    is left out."""
+    comparison = Comparison(setting, results, models, no_compiling)
     has_pytorch = has_torch(setting)
-    compared = [case for case in every if has_pytorch and results[case.name]["dragoman"]]
-    if setting.on_gpu:
-        compile_ahead(compared, modes[0])
-    for mode, case in itertools.product(modes, compared):
-        result = results[case.name]
-        if setting.seconds_left() < 10:
-            left_out += 1
-            continue
-        try:
-            result["pytorch"][mode] = case.pytorch(mode)
-        except Failed as failure:  # theirs, and no failure of ours
-            result["pytorch"][mode] = {"failed": str(failure)}
-        if mode == modes[0] and setting.seconds_left() > 30:
-            result["dragoman"].append(case.dragoman())
-        summarise(result)
-    for result in results.values():
-        summarise(result)
-    if problems:
-        raise Failed("; ".join(problems))
+    modes = (GPU_MODES if setting.on_gpu else CPU_MODES) if has_pytorch else []
+    for number, case in enumerate(comparison.every):
+        comparison.dragoman(case)
+        for mode in modes[:1]:
+            comparison.pytorch(case, mode, DRAGOMAN_SECONDS * (len(comparison.every) - number - 1))
+    for mode, case in itertools.product(modes[1:], comparison.every):
+        comparison.pytorch(case, mode)
+        if mode == modes[1] and setting.seconds_left() > DRAGOMAN_SECONDS:
+            comparison.dragoman(case)
+    if comparison.problems:
+        raise Failed("; ".join(comparison.problems))
     if not has_pytorch:
         return f"{setting.python} has no PyTorch for this device: nothing to compare with"
-    return f"{left_out} runs of PyTorch were left out for want of time" if left_out else ""
+    return f"{comparison.left_out} runs of PyTorch were left out for want of time" if comparison.left_out else ""
 
 
-def compile_ahead(cases, mode):
-    """Has PyTorch compile the cases side by side: it keeps what it compiled, and each is soon ready when its time is
-    taken, alone."""
-    def compile_one(case):
-        try:
-            case.pytorch(mode)
-        except Failed:
-            pass  # it will be said when it counts
-
-    with concurrent.futures.ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)) // 2)) as pool:
-        list(pool.map(compile_one, cases))
-
-
-def has_torch(setting):
+def has_torch(setting, **more):
     check = "import torch, sys; sys.exit(not torch.cuda.is_available())" if setting.on_gpu else "import torch"
     try:
-        setting.run([setting.python, "-c", check])
+        setting.run([setting.python, "-c", check], **more)
         return True
     except Failed:
         return False
@@ -125,6 +181,10 @@ def summarise(result):
     median = lambda key: statistics.median(run[key] for run in result["dragoman"])
     result["target_tokens_per_second"] = median("target_tokens_per_second")
     result["ceiling_fraction"] = median("ceiling_fraction")
+    result["teraflops"] = median("gflops") / 1000
+    name = result["dragoman"][0]["device_name"]
+    if peak := next((peak for gpu, peak in PEAKS.items() if gpu in name), None):
+        result["peak_fraction"] = result["teraflops"] / peak
     theirs = {mode: run["target_tokens_per_second"] for mode, run in result["pytorch"].items() if "failed" not in run}
     if theirs:
         best = max(theirs, key=theirs.get)
@@ -134,11 +194,10 @@ def summarise(result):
 def decoding_speed(setting, results, models):
     """Translations of PIECES each, by models that know nothing yet."""
     corpus = make_corpus(setting)
-    copies = 50 if setting.on_gpu else 1  # 5000 sentences: a GPU translates thousands a second
-    many, one = setting.work / "many.en", setting.work / "one.en"
-    many.write_text((corpus / "test.en").read_text(encoding="utf-8") * copies, encoding="utf-8")
+    text = (corpus / "test.en").read_text(encoding="utf-8").splitlines(True)
+    one = setting.work / "one.en"
     one.write_text("A dog .\n")
-    lines = len(many.read_text(encoding="utf-8").splitlines())
+    problems = []
     for model in models:
         run = setting.work / f"decoding.{model}"
         changes = {
@@ -148,13 +207,28 @@ def decoding_speed(setting, results, models):
             "decoding.max_length": PIECES, "decoding.min_length_ratio": PIECES, "decoding.max_length_ratio": PIECES,
         } | ({} if setting.on_gpu else TINY)
         config = setting.project / f"configs/benchmark/{CONFIGS[model]}.yaml"
-        setting.run_dragoman("train", config, "--output", run, *settings(changes))
-        result = results.setdefault(model, {})
-        for precision, beam in itertools.product(DECODING_PRECISIONS if setting.on_gpu else ("fp32",), (1, 4)):
-            seconds = {}
-            for text in (many, one):
-                begin = time.monotonic()
-                setting.run_dragoman("translate", run, "--input", text, "--beam-size", beam, "--precision", precision)
-                seconds[text] = time.monotonic() - begin
-            # Without the start.
-            result[f"{precision}, beam of {beam}"] = (lines - 1) / max(1e-3, seconds[many] - seconds[one])
+        many, lines = setting.work / f"many.{model}.en", SENTENCES[model] if setting.on_gpu else len(text)
+        many.write_text("".join(text * (lines // len(text))), encoding="utf-8")
+        result = results.setdefault(model, {"sentences": lines})
+
+        def seconds(source, precision, beam):
+            begin = time.monotonic()
+            setting.run_dragoman("translate", run, "--input", source, "--beam-size", beam, "--precision", precision)
+            return time.monotonic() - begin
+
+        _, failure = attempt(lambda: setting.run_dragoman("train", config, "--output", run, *settings(changes)))
+        if failure:
+            problems.append(f"{model}: {failure}")
+            continue
+        for precision in DECODING_PRECISIONS if setting.on_gpu else ("fp32",):
+            start, failure = attempt(lambda: seconds(one, precision, 1))
+            for beam in (1, 4) if start else ():
+                taken, failure = attempt(lambda: seconds(many, precision, beam))
+                if taken:
+                    result[f"{precision}, beam of {beam}"] = (lines - 1) / max(1e-3, taken - start)
+                setting.save()
+            if failure:
+                problems.append(f"{model}, {precision}: {failure}")
+        shutil.rmtree(run, ignore_errors=True)  # of the largest, some gigabytes
+    if problems:
+        raise Failed("; ".join(problems))

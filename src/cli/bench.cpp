@@ -39,6 +39,7 @@ std::string json_of(const BenchmarkResult& result) {
                                 {"source_tokens_per_second", result.source_tokens_per_second},
                                 {"gflops", result.gflops},
                                 {"gflop_per_step", result.gflop_per_step},
+                                {"loss", result.loss},
                                 {"ceiling_gflops", result.ceiling_gflops},
                                 {"ceiling_fraction", result.ceiling_fraction()},
                                 {"device", to_string(result.device)},
@@ -113,7 +114,8 @@ void add_bench(CLI::App& app) {
       ->capture_default_str();
   train
       ->add_option("--passes", benchmark.passes,
-                   "Passes over them, of which the median is told; one more before warms up")
+                   "Passes over them, of which the median is told, after a warm-up; each is over "
+                   "them as often as takes 0.3 s")
       ->check(whole_number_from(1))
       ->type_name("N")
       ->capture_default_str();

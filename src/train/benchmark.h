@@ -14,7 +14,7 @@ namespace dragoman {
 
 struct BenchmarkOptions {
   int64_t steps = 20;   ///< Batches, one a step.
-  int64_t passes = 5;   ///< Over these batches; one more before them warms up.
+  int64_t passes = 5;   ///< Over these batches, as often in each as takes 0.3 s, after a warm-up.
   int64_t length = 0;   ///< Sentences of so many random pieces; 0: those of the training text.
   std::string batches;  ///< File that gets the batches, JSON lines, for other programs; may be "".
 };
@@ -25,6 +25,7 @@ struct BenchmarkResult {
   double source_tokens_per_second = 0;
   double gflops = 0;              ///< Arithmetic of the matrix products, by all of the time.
   double gflop_per_step = 0;      ///< The mean.
+  double loss = 0;                ///< Of the last step that is measured, a target token.
   double ceiling_gflops = 0;      ///< Of large matrix products measured between the passes.
   Device device;                  ///< What training.device came to.
   int64_t peak_memory_bytes = 0;  ///< Of the process, on the host.

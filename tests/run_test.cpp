@@ -338,9 +338,11 @@ TEST_F(RunTest, BenchMeasuresTrainingAndLeavesNothingBehind) {
   EXPECT_GT(tokens, 60u);
 
   // Random sentences need no text, and have the length that was asked for.
-  EXPECT_GT(json_of("--length 7 --set data.directory=/nowhere --batches " +
-                    batches)["target_tokens_per_second"],
-            0);
+  const auto random_text = json_of("--length 7 --set data.directory=/nowhere --batches " + batches);
+  const double seconds_per_step =
+      random_text["gflop_per_step"].get<double>() / random_text["gflops"].get<double>();
+  EXPECT_NEAR(random_text["target_tokens_per_second"].get<double>() * seconds_per_step, 11 * 8,
+              1e-6);
   for (const std::string& line : lines_of(batches)) {
     const auto random = nlohmann::json::parse(line);
     EXPECT_EQ(random["source"].size(), 11u) << "90 tokens";

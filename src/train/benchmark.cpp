@@ -38,6 +38,11 @@ struct Workload {
   int64_t target_vocabulary = 0;
 };
 
+// What training on the batches took.
+struct Pass {
+  double seconds = 0, target_tokens = 0, source_tokens = 0;
+};
+
 // A directory that is gone after use.
 class TemporaryDirectory {
  public:
@@ -199,43 +204,45 @@ BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions&
   Updater updater(config, model);
   const Schedule schedule(config.training, config.model.decoder.dim);
   int64_t step = 0;
-  int64_t target_tokens = 0, source_tokens = 0;
   std::optional<Updater::Begun> last;
-  // As often over the batches as `rounds` says.
+  // As often over the batches as `rounds` says; once, on average.
   const auto run_pass = [&](int64_t rounds) {
-    target_tokens = source_tokens = 0;
+    Pass pass;
     synchronize(device);
     const Clock::time_point begin = Clock::now();
     for (int64_t round = 0; round < rounds; ++round) {
       for (const Batch& batch : workload.batches) {
         ++step;
         last = updater.update(step, schedule.learning_rate(step, 0), [&] { return batch; });
-        target_tokens += last->target_tokens;
-        source_tokens += last->source_tokens;
+        pass.target_tokens += static_cast<double>(last->target_tokens);
+        pass.source_tokens += static_cast<double>(last->source_tokens);
       }
     }
     synchronize(device);
-    return seconds_since(begin);
+    pass.seconds = seconds_since(begin);
+    for (double* sum : {&pass.seconds, &pass.target_tokens, &pass.source_tokens})
+      *sum /= static_cast<double>(rounds);
+    return pass;
   };
 
-  double shortest = run_pass(1);  // makes the primitives, and the memory that is kept
+  Pass warm = run_pass(1);  // makes the primitives, and the memory that is kept
   if (device.on_gpu()) {
     run_pass(1);  // makes the graphs: see StepGraphs
-    shortest = run_pass(1);
+    warm = run_pass(1);
   }
   // A fast device comes to its speed only after a while.
   constexpr double kShortestPass = 0.3;  // seconds
-  const auto rounds = static_cast<int64_t>(std::ceil(kShortestPass / shortest));
+  const auto rounds = static_cast<int64_t>(std::ceil(kShortestPass / warm.seconds));
   BenchmarkResult result;
   result.device = device;
   result.peak_memory_bytes = peak_memory_of_process();
   result.peak_tensor_bytes = static_cast<int64_t>(allocator.statistics().peak);
   result.peak_device_bytes = static_cast<int64_t>(allocator.statistics().peak_reserved);
   Ceiling ceiling(updater.precision(), device);
-  std::vector<double> seconds;
+  std::vector<Pass> passes;
   for (int64_t pass = 0; pass < options.passes; ++pass) {
     ceiling.measure();
-    seconds.push_back(run_pass(rounds));
+    passes.push_back(run_pass(rounds));
   }
   ceiling.measure();
   const Updater::Update update = last->finish();
@@ -251,15 +258,15 @@ BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions&
   result.profiled_steps = options.steps;
   double flops_per_pass = 0;
   for (const Profile::Line& line : result.lines) flops_per_pass += line.flops;
-  flops_per_pass *= static_cast<double>(rounds);
-  std::ranges::sort(seconds);
-  const double median = seconds[seconds.size() / 2];
-  result.target_tokens_per_second = static_cast<double>(target_tokens) / median;
-  result.slowest = static_cast<double>(target_tokens) / seconds.back();
-  result.fastest = static_cast<double>(target_tokens) / seconds.front();
-  result.source_tokens_per_second = static_cast<double>(source_tokens) / median;
-  result.gflops = 1e-9 * flops_per_pass / median;
-  result.gflop_per_step = 1e-9 * flops_per_pass / static_cast<double>(rounds * options.steps);
+  std::ranges::sort(passes, {}, &Pass::seconds);
+  const auto speed_of = [](const Pass& pass) { return pass.target_tokens / pass.seconds; };
+  const Pass& median = passes[passes.size() / 2];
+  result.target_tokens_per_second = speed_of(median);
+  result.slowest = speed_of(passes.back());
+  result.fastest = speed_of(passes.front());
+  result.source_tokens_per_second = median.source_tokens / median.seconds;
+  result.gflops = 1e-9 * flops_per_pass / median.seconds;
+  result.gflop_per_step = 1e-9 * flops_per_pass / static_cast<double>(options.steps);
   result.ceiling_gflops = ceiling.gflops();
   result.parameters = model.parameters().count();
   result.threads = thread_count();

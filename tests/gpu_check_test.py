@@ -35,6 +35,9 @@ PYTHON = PRELUDE + """case $1 in
     echo "{\\"target_tokens_per_second\\": $speed}" ;;
 esac
 """
+DRIVER = """#!/bin/bash
+echo 81559
+"""
 CASES = ["small, 32000, 16000", "small, 32000, 4000", "small, 8000, 16000", "small, 8000, 4000"]
 
 
@@ -46,7 +49,7 @@ class GpuCheck(unittest.TestCase):
         self.written = self.directory / "calls"
         self.written.touch()
         (self.directory / "bin").mkdir()
-        for name, text in (("bin/dragoman", DRAGOMAN), ("python", PYTHON)):
+        for name, text in (("bin/dragoman", DRAGOMAN), ("python", PYTHON), ("nvidia-smi", DRIVER)):
             (self.directory / name).write_text(text)
             (self.directory / name).chmod(0o755)
 
@@ -56,7 +59,8 @@ class GpuCheck(unittest.TestCase):
              "--device", "cuda", "--python", self.directory / "python", "--output", self.directory / "out put",
              "--minutes", str(minutes), "--only", only, "--models", "small"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=os.environ | {"CALLS": str(self.written), "BROKEN": "", "SLOW": ""} | environment,
+            env=os.environ | {"CALLS": str(self.written), "BROKEN": "", "SLOW": "",
+                              "PATH": f"{self.directory}:{os.environ['PATH']}"} | environment,
         )
 
     def check(self, *arguments, **environment):
@@ -91,17 +95,35 @@ class GpuCheck(unittest.TestCase):
         self.assertIn("small, bf16: dragoman translate: ended with 1: error: broken", found["decoding"]["message"])
 
     def test_where_pytorch_cannot_compile_its_other_modes_count(self):
-        status, found = self.check("speed", BROKEN="--mode (compile|graph|reduce)")
+        status, found = self.check("speed", BROKEN="torch.compile")
         self.assertEqual(status, 0, self.printed)
+        self.assertIn("PyTorch compiles nothing here: torch.compile: ended with 1", found["speed"]["message"])
         for result in found["speed"]["results"].values():
             self.assertEqual((result["best_pytorch"], result["ratio"]), ("eager-graph", 3))
-        self.assertEqual(self.calls("--mode graph"), [], "it was tried in vain before")
+        self.assertEqual(self.calls("--mode graph"), [])
 
     def test_what_there_is_no_time_for_is_left_out(self):
         status, found = self.check("speed", 0.2)
         self.assertEqual(status, 0)
         self.assertTrue(all(result["dragoman"] for result in found["speed"]["results"].values()))
         self.assertIn("runs of PyTorch were left out", found["speed"]["message"])
+
+    def test_pytorch_compiles_beside_the_tests(self):
+        self.check("machine,speed")
+        self.assertEqual(len(self.calls("--memory-share")), len(CASES))
+        status, found = self.check("speed", BROKEN="--memory-share")
+        self.assertEqual((status, found["speed"]["results"][CASES[0]]["ratio"]), (0, 1.5), "it may work later")
+
+    def test_nothing_goes_on_when_it_is_ended(self):
+        for part, slow in (("speed", "--memory-share"), ("speed", "bench"), ("tests", "")):
+            process = self.begin(part, SLOW=slow)
+            self.addCleanup(process.kill)
+            time.sleep(1)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=10)
+            after = len(self.calls(""))
+            time.sleep(0.3)
+            self.assertEqual(len(self.calls("")), after)
 
     def test_what_was_measured_before_it_is_ended_is_there(self):
         process = self.begin("speed", SLOW="batches.8000.4000.* --mode graph")

@@ -279,7 +279,7 @@ def main():
     if device.type == "cpu" and arguments.mode not in ("eager", "compile"):
         parser.error(f"the mode {arguments.mode} is for a GPU")
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device.index or 0)
         torch.cuda.set_per_process_memory_fraction(arguments.memory_share)
     config = json.load(open(arguments.config))
     batches = list(read(arguments.batches, device))

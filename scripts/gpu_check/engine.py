@@ -68,7 +68,7 @@ def run_tests(setting, name, part):
 def tests(setting, results):
     workers = max(1, min(8, len(os.sched_getaffinity(0)) // 2))
     problems, programs = [], results.setdefault("programs", {})
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool, setting.ending_all():
         runs = [(name, pool.submit(run_tests, setting, name, part))
                 for name in PROGRAMS for part in range(PARTS.get(name, 1))]
         for name, run in runs:

@@ -34,7 +34,7 @@ def training(results):
 
 
 def decoding(results):
-    searches = list(dict.fromkeys(search for found in results.values() for search in found))
+    searches = list(dict.fromkeys(search for found in results.values() for search in found if "beam" in search))
     rows = [[model, *(f"{found[search]:.0f}" if search in found else "" for search in searches)]
             for model, found in results.items()]
     return table(["sentences/s", *searches], rows)

@@ -1,5 +1,6 @@
 """What every part of the check stands on: the program, the device, the clock, and running commands."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -17,7 +18,7 @@ class Setting:
     """`save` is called after each measurement, so that it is there whatever becomes of the next."""
 
     def __init__(self, project, build, device, python, data, work, minutes, save):
-        self.save, self.running = save, set()
+        self.save, self.running, self.ended = save, set(), False
         self.project, self.build = pathlib.Path(project), pathlib.Path(build)
         self.device, self.python = device, python
         self.data = pathlib.Path(data).resolve() if data else None
@@ -55,6 +56,8 @@ class Setting:
         limit = min(limit, (self.deadline - time.monotonic()) if beside else self.seconds_left())
         if limit < 1:
             raise Failed("no time was left")
+        if self.ended:
+            raise Failed("the check was ended")
         name = program or " ".join([pathlib.Path(command[0]).name, *command[1:3]])
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -62,6 +65,8 @@ class Setting:
             start_new_session=True,
         )
         self.running.add(process)
+        if self.ended:  # meanwhile
+            self.end(process)
         try:
             out, error = process.communicate(timeout=limit)
         except BaseException as end:  # out of time, or the check itself is ended
@@ -89,8 +94,19 @@ class Setting:
             pass  # it has ended by itself
 
     def end_all(self):
+        """Ends what is running, in all threads, and lets nothing begin any more."""
+        self.ended = True
         for process in list(self.running):
             self.end(process)
+
+    @contextlib.contextmanager
+    def ending_all(self):
+        """Where threads would go on when the check is ended: they are ended before they are waited for."""
+        try:
+            yield
+        except (SystemExit, KeyboardInterrupt):
+            self.end_all()
+            raise
 
     def run_dragoman(self, verb, *arguments, limit=600, beside=False):
         """A verb that takes a device, on the one that is checked unless another is given."""

@@ -3,8 +3,10 @@
 import concurrent.futures
 import itertools
 import json
+import os
 import shutil
 import statistics
+import subprocess
 import time
 
 from parity import make_corpus
@@ -22,6 +24,7 @@ TINY = {f"model.{side}.{key}": value for side in ("encoder", "decoder")
 # The one that is fastest as a rule comes first: there may be no time for the others.
 GPU_MODES, CPU_MODES = ["graph", "eager-graph", "reduce-overhead", "compile", "eager"], ["eager", "compile"]
 NOT_COMPILED = ("eager-graph", "eager")
+COMPILES_SOMETHING = "import torch; torch.compile(lambda x: x.sin().sum())(torch.ones(64, device='cuda')).item()"
 DRAGOMAN_SECONDS, PYTORCH_SECONDS = 8, 25  # that a measurement takes, at most as a rule
 # bf16 products of dense matrices, TFLOP/s, by NVIDIA's data sheets; the first name that fits.
 PEAKS = {"H100 PCIe": 756, "H100 NVL": 835, "H100": 989.4, "H200": 989.4, "A100": 312}
@@ -70,44 +73,47 @@ class CompileAhead:
     """Has PyTorch compile what will be measured, a few cases side by side, while other parts run that take no times:
     it keeps what it compiled, and each case is soon ready when its time is taken, alone."""
 
-    AT_ONCE, MEMORY_SHARE = 3, 0.3  # of the GPU's, of each: the rest is for the parts
+    MEMORY_SHARE = 0.25  # of the GPU's, of each of three at most: the rest is for the parts
+    LEAST_MEMORY = 40_000  # MiB of the GPU, of which that leaves enough
+    SECONDS = 90  # of each
 
     def __init__(self, setting, models):
-        self.setting, self.failures = setting, {}
-        self.pool = concurrent.futures.ThreadPoolExecutor(self.AT_ONCE)
+        self.setting, self.no_compiling = setting, None
+        self.pool = concurrent.futures.ThreadPoolExecutor(max(1, min(3, len(os.sched_getaffinity(0)) // 4)))
         self.every = list(cases(setting, models))
-        self.begun = self.pool.submit(self.begin)
+        self.begun = self.pool.submit(attempt, self.begin)
 
     def begin(self):
-        if has_torch(self.setting, beside=True):
-            for case in {case.batches: case for case in reversed(self.every)}.values():  # models share batches
-                attempt(lambda: self.setting.run_dragoman(
-                    "bench train", case.config, "--length", LENGTH, "--steps", 10, "--passes", 1,
-                    "--batches", case.batches, *case.settings, beside=True))
-            for case in self.every:
-                self.pool.submit(self.compile, case)
-
-    def compile(self, case):
-        _, self.failures[case.name] = attempt(
-            lambda: case.pytorch("compile", options=["--memory-share", self.MEMORY_SHARE], beside=True))
+        if not has_torch(self.setting, beside=True):
+            return
+        _, self.no_compiling = attempt(lambda: self.setting.run(
+            [self.setting.python, "-c", COMPILES_SOMETHING], self.SECONDS, "torch.compile", beside=True))
+        if self.no_compiling or gpu_memory() < self.LEAST_MEMORY:
+            return
+        for case in {case.batches: case for case in reversed(self.every)}.values():  # models share batches
+            self.setting.run_dragoman(
+                "bench train", case.config, "--length", LENGTH, "--steps", 10, "--passes", 1,
+                "--batches", case.batches, *case.settings, limit=self.SECONDS, beside=True)
+        for case in self.every:
+            self.pool.submit(attempt, lambda case=case: case.pytorch(
+                "compile", self.SECONDS, ["--memory-share", self.MEMORY_SHARE], beside=True))
 
     def abandon(self):
         self.pool.shutdown(wait=False, cancel_futures=True)
 
     def finish(self, all_of_it):
-        """Waits for what is under way, or for all. What is wrong with compiling, if it never worked."""
-        attempt(self.begun.result)
+        """Waits for what is under way, or for all. Why PyTorch cannot compile, if it cannot."""
+        self.begun.result()
         self.pool.shutdown(cancel_futures=not all_of_it)
-        failures = list(self.failures.values())
-        return failures[0] if failures and all(failures) else None
+        return self.no_compiling
 
 
 class Comparison:
     """The cases, each by Dragoman and by PyTorch."""
 
-    def __init__(self, setting, results, models, no_compiling):
+    def __init__(self, setting, results, models):
         self.setting, self.results = setting, results
-        self.every, self.no_compiling = list(cases(setting, models)), no_compiling
+        self.every = list(cases(setting, models))
         self.problems, self.left_out = [], 0
         for case in self.every:
             results[case.name] = {"dragoman": [], "pytorch": {}}
@@ -117,7 +123,7 @@ class Comparison:
         run, failure = attempt(case.dragoman)
         if run:
             result["dragoman"].append(run)
-        else:
+        elif self.setting.seconds_left() > 1 or not result["dragoman"]:
             result["failed"] = failure
             self.problems.append(f"{case.name}: {failure}")
         self.found(result)
@@ -127,17 +133,15 @@ class Comparison:
         result = self.results[case.name]
         if not result["dragoman"]:
             return
-        if self.no_compiling and mode not in NOT_COMPILED:
-            result["pytorch"][mode] = {"failed": self.no_compiling}
-        elif self.setting.seconds_left() < PYTORCH_SECONDS + reserve:
+        limit = self.setting.seconds_left() - reserve
+        if limit < PYTORCH_SECONDS:
             self.left_out += 1
-        else:
-            limit = self.setting.seconds_left() - reserve
-            run, failure = attempt(lambda: case.pytorch(mode, min(120, limit)))
-            if run is None and self.setting.seconds_left() < 1 + reserve:
-                self.left_out += 1
-            else:  # a failure of theirs is none of ours
-                result["pytorch"][mode] = run or {"failed": failure}
+            return
+        run, failure = attempt(lambda: case.pytorch(mode, min(120, limit)))
+        if run is None and self.setting.seconds_left() < 1 + reserve:
+            self.left_out += 1
+        else:  # a failure of theirs is none of ours
+            result["pytorch"][mode] = run or {"failed": failure}
         self.found(result)
 
     def found(self, result):
@@ -148,9 +152,11 @@ class Comparison:
 def training_speed(setting, results, models, no_compiling):
     """Every case by Dragoman and by PyTorch in turn, then by PyTorch's other modes, as long as there is time; says what
     is left out."""
-    comparison = Comparison(setting, results, models, no_compiling)
-    has_pytorch = has_torch(setting)
-    modes = (GPU_MODES if setting.on_gpu else CPU_MODES) if has_pytorch else []
+    comparison = Comparison(setting, results, models)
+    modes = []
+    if has_torch(setting):
+        modes = [mode for mode in (GPU_MODES if setting.on_gpu else CPU_MODES)
+                 if not no_compiling or mode in NOT_COMPILED]
     for number, case in enumerate(comparison.every):
         comparison.dragoman(case)
         for mode in modes[:1]:
@@ -161,9 +167,17 @@ def training_speed(setting, results, models, no_compiling):
             comparison.dragoman(case)
     if comparison.problems:
         raise Failed("; ".join(comparison.problems))
-    if not has_pytorch:
+    if not modes:
         return f"{setting.python} has no PyTorch for this device: nothing to compare with"
-    return f"{comparison.left_out} runs of PyTorch were left out for want of time" if comparison.left_out else ""
+    remarks = [f"{comparison.left_out} runs of PyTorch were left out for want of time"] if comparison.left_out else []
+    return "; ".join(remarks + [f"PyTorch compiles nothing here: {no_compiling}"] * bool(no_compiling))
+
+
+def gpu_memory():
+    """MiB of the smallest GPU; 0 where that is not known."""
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    sizes, _ = attempt(lambda: [int(line) for line in subprocess.check_output(query, text=True, timeout=60).split()])
+    return min(sizes or [0])
 
 
 def has_torch(setting, **more):
@@ -222,13 +236,14 @@ def decoding_speed(setting, results, models):
             continue
         for precision in DECODING_PRECISIONS if setting.on_gpu else ("fp32",):
             start, failure = attempt(lambda: seconds(one, precision, 1))
+            failures = [failure]
             for beam in (1, 4) if start else ():
                 taken, failure = attempt(lambda: seconds(many, precision, beam))
+                failures.append(failure)
                 if taken:
                     result[f"{precision}, beam of {beam}"] = (lines - 1) / max(1e-3, taken - start)
                 setting.save()
-            if failure:
-                problems.append(f"{model}, {precision}: {failure}")
+            problems += [f"{model}, {precision}: {failure}" for failure in failures if failure]
         shutil.rmtree(run, ignore_errors=True)  # of the largest, some gigabytes
     if problems:
         raise Failed("; ".join(problems))

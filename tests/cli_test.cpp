@@ -268,6 +268,13 @@ TEST_F(CliModelTest, WritesWholeFilesOnly) {
   EXPECT_EQ(contents(path("out.txt")), expected) << "what was there before";
   EXPECT_EQ(lines_of(contents(path("out.txt.part"))).size(), 1u) << "what was done";
 
+  write(path("linked.txt"), "");
+  fs::create_symlink("linked.txt", path("link.txt"));
+  EXPECT_EQ(run("translate model.h5 --input corpus.txt --output link.txt").code, 0);
+  EXPECT_TRUE(fs::is_symlink(path("link.txt")));
+  EXPECT_EQ(contents(path("linked.txt")), expected);
+  EXPECT_EQ(run("translate model.h5 --input corpus.txt --output -").out, expected);
+
   const Outcome nowhere = run("translate model.h5 --input corpus.txt --output no/such/out.txt");
   EXPECT_EQ(nowhere.code, 1);
   EXPECT_THAT(nowhere.error, HasSubstr("no/such/out.txt"));

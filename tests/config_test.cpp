@@ -232,7 +232,7 @@ TEST(Config, MalformedSetsAreErrors) {
   EXPECT_THAT(complaint("", {"training.max_steps"}),
               HasSubstr("--set training.max_steps: expected key.path=value"));
   EXPECT_THAT(complaint("", {"=5"}), HasSubstr("expected key.path=value"));
-  EXPECT_THAT(complaint("", {"name=[a"}), HasSubstr("--set name=[a: no valid YAML after '='"));
+  EXPECT_THAT(complaint("", {"name=[a"}), HasSubstr("--set name=[a: the value is no valid YAML"));
 }
 
 TEST(Config, SettingsThatHaveNoEffectAreErrors) {
@@ -250,6 +250,21 @@ TEST(Config, SettingsThatHaveNoEffectAreErrors) {
   const std::string message = complaint("model: {encoder: {type: gruu, bidirectional: true}}");
   EXPECT_THAT(message, HasSubstr("expected text, one of transformer, lstm, gru, found 'gruu'"));
   EXPECT_THAT(message, Not(HasSubstr("bidirectional")));
+}
+
+TEST(Config, WhatASetMakesVainIsNoError) {
+  const std::string file = "model: {encoder: {type: gru, bidirectional: true}}\n";
+  const Config config = parse_config(file, "my.yaml", {"model.encoder.type=transformer"});
+  EXPECT_EQ(config.model.encoder.type, "transformer");
+  EXPECT_THAT(complaint(file, {"model.encoder.type=transformer", "model.encoder.dim=33",
+                               "model.encoder.bidirectional=true"}),
+              HasSubstr("--set model.encoder.bidirectional=true: model.encoder.bidirectional has "
+                        "no effect here"));
+  EXPECT_THAT(complaint("model: {encoder: {bidirectional: true}}", {"seed=2"}),
+              HasSubstr("my.yaml:1: model.encoder.bidirectional has no effect here"));
+  EXPECT_NO_THROW(parse_config(to_yaml(Config(), /*commented=*/true), "my.yaml",
+                               {"model.encoder.type=gru", "model.decoder.type=gru"}))
+      << "what `dragoman config` prints can be changed by --set";
 }
 
 TEST(Config, EveryFieldIsDescribedAndNamedOnce) {

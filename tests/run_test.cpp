@@ -130,7 +130,7 @@ TEST_F(RunTest, KilledAtAnyMomentAndContinuedItEndsWithTheSameBits) {
   expect_same_run("killed", "whole");
 }
 
-TEST_F(RunTest, ASignalSavesAndExitsWithZeroAndTheSameCommandContinues) {
+TEST_F(RunTest, ASignalSavesAndEndsTheProcessAndTheSameCommandContinues) {
   const std::string options = "--set training.max_steps=400 --set training.log_every=1000";
   ASSERT_EQ(dragoman(train("whole", options)), 0) << output_;
   for (const int signal : {SIGINT, SIGTERM}) {
@@ -139,7 +139,7 @@ TEST_F(RunTest, ASignalSavesAndExitsWithZeroAndTheSameCommandContinues) {
     ASSERT_TRUE(wait_for_step(process, directory_ / name / "last.h5"))
         << contents(directory_ / "output");
     process.send(signal);
-    EXPECT_EQ(process.code(), 0);
+    EXPECT_EQ(process.code(), -signal) << "a script must not go on with what is half trained";
     const int64_t step = step_of(directory_ / name / "last.h5");
     EXPECT_LT(step, 400);
     EXPECT_THAT(contents(directory_ / "output"),
@@ -157,7 +157,19 @@ TEST_F(RunTest, AnEndedRunSaysSo) {
                              HasSubstr("test test: BLEU")));
   EXPECT_EQ(dragoman(train("run")), 0);
   EXPECT_THAT(output_, AllOf(HasSubstr("the run has ended at step 12 (training.max_steps: 12)"),
-                             HasSubstr("best: ")));
+                             HasSubstr("best: "), Not(HasSubstr("test test:"))));
+  EXPECT_EQ(dragoman(train("run", "--set data.test=[test,validation]")), 0) << "of more corpora";
+  EXPECT_THAT(output_, HasSubstr("test validation: BLEU"));
+}
+
+TEST_F(RunTest, WhatIsMissingIsMissedBeforeAnythingIsPrepared) {
+  for (const char* const option : {"--set data.validation=nowhere", "--set data.test=nowhere",
+                                   "--set training.precision=tf32"}) {
+    if (find_device("auto").on_gpu() && std::string(option).ends_with("tf32")) continue;
+    EXPECT_EQ(dragoman(train("run", option)), 1);
+    for (const auto& entry : std::filesystem::directory_iterator(run("")))
+      EXPECT_NE(entry.path().extension(), ".h5") << option;
+  }
 }
 
 TEST_F(RunTest, ARunDirectoryOfAnotherConfigurationIsWrongUsage) {
@@ -273,7 +285,10 @@ TEST_F(RunTest, AverageMakesAModel) {
   EXPECT_THAT(output_, HasSubstr("the mean of 2 checkpoints"));
   EXPECT_EQ(dragoman("translate " + output + " --input " + (directory_ / "test.en").string()), 0);
   EXPECT_EQ(dragoman("average --output " + output), 2);
-  EXPECT_EQ(dragoman("average " + run("config.yaml").string() + " --output " + output), 1);
+  const std::string no_model = " " + run("config.yaml").string();
+  EXPECT_EQ(dragoman("average" + no_model + no_model + " --output " + output), 1);
+  EXPECT_EQ(dragoman("average " + run("").string() + " --output " + output), 2);
+  EXPECT_THAT(output_, HasSubstr("one checkpoint has no mean"));
 }
 
 TEST_F(RunTest, InspectShowsWhatAFileHolds) {
@@ -362,6 +377,7 @@ TEST_F(RunTest, BenchMeasuresTrainingAndLeavesNothingBehind) {
   EXPECT_EQ(dragoman(bench), 0);
   EXPECT_THAT(output_, AllOf(HasSubstr("target tokens/s"), HasSubstr("of the ceiling"),
                              HasSubstr("GFLOP/s"), HasSubstr("peak memory")));
+  EXPECT_EQ(json_of("--threads 1")["threads"], 1);
   EXPECT_EQ(dragoman("bench"), 2);
   EXPECT_EQ(dragoman(bench + "--steps 0"), 2);
   EXPECT_EQ(dragoman(bench + "--device cuda:77"), 1);

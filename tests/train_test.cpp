@@ -225,11 +225,13 @@ TEST(Optimizer, KeepsAMovingAverage) {
     }
     EXPECT_NEAR(model.first(model.optimizer->average()), average, 1e-6);
     const double trained = model.first(model.parameters.values());
-    {
-      const UseAverage use(model.parameters, *model.optimizer);
+    const auto look = [&] {
       EXPECT_NEAR(model.first(model.parameters.values()), average, 1e-6);
       EXPECT_TRUE(low_is_up_to_date()) << "else a validation in bf16 is of other weights";
-    }
+    };
+    with_average(model.parameters, *model.optimizer, look);
+    EXPECT_EQ(model.first(model.parameters.values()), trained);
+    EXPECT_THROW(with_average(model.parameters, *model.optimizer, [] { fail("not now"); }), Error);
     EXPECT_EQ(model.first(model.parameters.values()), trained);
     EXPECT_TRUE(low_is_up_to_date());
   }
@@ -283,6 +285,10 @@ TEST(Limits, TheBestIsByTheChosenMetric) {
     EXPECT_EQ(state.waited, better ? 0 : 1);
     EXPECT_FALSE(record_scores(config, second, state)) << "an equal one is no better";
   }
+  TrainingState state;
+  EXPECT_TRUE(record_scores({}, {.step = 1, .loss = 7, .bleu = 0}, state));
+  EXPECT_TRUE(record_scores({}, {.step = 2, .loss = 6, .bleu = 0}, state)) << "BLEU is often 0";
+  EXPECT_FALSE(record_scores({}, {.step = 3, .loss = 6.5, .bleu = 0}, state));
 }
 
 TEST(Limits, APlateauIsPatienceWithoutABetterScoreAfterTheWarmup) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/check.h"
 #include "core/log.h"
 #include "train/average.h"
 
@@ -17,6 +18,12 @@ struct AverageOptions {
 };
 
 void average(const AverageOptions& options) {
+  if (options.checkpoints.size() < 2) {
+    fail_usage(
+        "{}: one checkpoint has no mean: give several, such as RUN/step-*.h5, of which "
+        "training.keep makes a run keep some",
+        options.checkpoints[0].string());
+  }
   average_checkpoints(options.checkpoints, options.output);
   log::info("{}: the mean of {} checkpoints", options.output, options.checkpoints.size());
 }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct BenchOptions {
   std::string config;
   std::vector<std::string> sets;
   std::string device;
+  std::optional<int> threads;
   BenchmarkOptions benchmark;
   bool json = false;
 };
@@ -80,6 +82,7 @@ std::string text_of(const BenchmarkResult& result) {
 void bench(const BenchOptions& options) {
   Config config = load_config(options.config, options.sets);
   if (!options.device.empty()) config.training.device = options.device;
+  if (options.threads) config.training.threads = *options.threads;
   const BenchmarkResult result = benchmark_training(config, options.benchmark);
   Output output("");
   output.stream() << (options.json ? json_of(result) : text_of(result));
@@ -108,6 +111,7 @@ void add_bench(CLI::App& app) {
   train->add_option("CONFIG", options->config, "A YAML file")->required()->type_name("FILE");
   add_set_option(*train, options->sets);
   add_device_option(*train, options->device, "training.device");
+  add_threads_option(*train, options->threads);
   train->add_option("--steps", benchmark.steps, "Batches, one a step")
       ->check(whole_number_from(1))
       ->type_name("N")

@@ -11,6 +11,7 @@
 #include "cli/machine_options.h"
 #include "config/study.h"
 #include "study/study.h"
+#include "train/stop_signals.h"
 
 namespace dragoman {
 namespace {
@@ -28,7 +29,7 @@ void compare(const CompareOptions& options) {
   if (!options.device.empty()) {
     for (StudySystem& system : study.systems) system.config.training.device = options.device;
   }
-  run_study(study);
+  if (!run_study(study)) StopSignals::end_process();
 }
 
 // The keys of a study with what they mean, from its list of fields.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "config/settings.h"
+
 namespace dragoman {
 namespace {
 
@@ -10,18 +12,21 @@ namespace {
 // settings are, against the same field.
 class OptionMaker {
  public:
-  OptionMaker(CLI::App& verb, DecodingSettings given) : verb_(verb), given_(std::move(given)) {}
+  OptionMaker(CLI::App& verb, DecodingSettings given, std::string_view without)
+      : verb_(verb), given_(std::move(given)), without_(without) {}
 
   template <class T>
   void operator()(const char* name, T&, const char* doc, const Rule& rule = {}) {
+    if (name == without_) return;
     std::string option = std::string("--") + name;
     std::ranges::replace(option, '_', '-');
     const std::string allowed = rule.text();
     verb_
         .add_option_function<std::string>(
             option,
-            [given = given_, key = std::string("decoding.") + name](const std::string& value) {
-              given->push_back(key + "=" + value);
+            [given = given_, option,
+             key = std::string("decoding.") + name](const std::string& value) {
+              given->push_back({option, key, value});
             },
             allowed.empty() ? doc : std::string(doc) + " (" + allowed + ")")
         ->type_name(std::is_same_v<T, std::string> ? "NAME" : "N")
@@ -31,20 +36,25 @@ class OptionMaker {
  private:
   CLI::App& verb_;
   DecodingSettings given_;
+  std::string_view without_;
 };
 
 }  // namespace
 
-DecodingSettings add_decoding_options(CLI::App& verb) {
-  auto given = std::make_shared<std::vector<std::string>>();
-  OptionMaker maker(verb, given);
+DecodingSettings add_decoding_options(CLI::App& verb, std::string_view without) {
+  auto given = std::make_shared<std::vector<DecodingSetting>>();
+  OptionMaker maker(verb, given, without);
   DecodingConfig().fields(maker);
   return given;
 }
 
 DecodingConfig decoding_config(const Config& model, const std::string& origin,
                                const DecodingSettings& given) {
-  return parse_config(to_yaml(model), origin, *given).decoding;
+  Settings settings;
+  settings.add_map(load_map(to_yaml(model), origin), origin);
+  for (const auto& [option, key, value] : *given)
+    settings.add_set(option + " " + value, key, value);
+  return read_config(settings, origin).decoding;
 }
 
 }  // namespace dragoman

@@ -96,7 +96,7 @@ void add_evaluate(CLI::App& app) {
       ->capture_default_str();
   add_device_option(*verb, options->device, "auto");
   add_threads_option(*verb);
-  options->settings = add_decoding_options(*verb);
+  options->settings = add_decoding_options(*verb, /*without=*/"n_best");
   verb->callback([options] { evaluate_model(*options); });
 }
 

@@ -13,6 +13,13 @@ void add_threads_option(CLI::App& verb) {
       ->type_name("N");
 }
 
+void add_threads_option(CLI::App& verb, std::optional<int>& threads) {
+  verb.add_option("--threads", threads,
+                  "Processor cores used, 0 for all (if left out, training.threads)")
+      ->check(whole_number_from(0))
+      ->type_name("N");
+}
+
 void add_device_option(CLI::App& verb, std::string& device, const std::string& left_out) {
   verb.add_option("--device", device,
                   "Where to compute: cpu, cuda (the first GPU), cuda:N, or auto, the first GPU if "

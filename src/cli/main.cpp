@@ -36,8 +36,8 @@ constexpr const char* kFooter =
     "  dragoman train my.yaml --output runs/my-model   run it again to continue\n"
     "  dragoman translate runs/my-model < test.en      a line in, a line out\n"
     "  dragoman evaluate runs/my-model --source test.en --reference test.de\n\n"
-    "'dragoman VERB --help' tells more of each. The exit code is 0, 1 after a failure or 2 after "
-    "wrong usage.";
+    "'dragoman VERB --help' tells more of each. The exit code is 0, 1 after a failure, 2 after "
+    "wrong usage or, in\na shell, 128 and the number of the signal that ended it.";
 
 // The names of what a verb, or the program, may be given: verbs, or options.
 std::vector<std::string> names_of(const CLI::App* verb, bool options) {

@@ -8,13 +8,15 @@
 
 namespace dragoman {
 
-Output::Output(const std::string& path) : path_(path), written_(path), stream_(&std::cout) {
+Output::Output(const std::string& path)
+    : path_(path == "-" ? "" : path), written_(path_), stream_(&std::cout) {
   if (path_.empty()) return;
   std::error_code ignored;
   check(!std::filesystem::is_directory(path_, ignored), "{}: is a directory, not a file", path);
-  const bool replaced =
-      !std::filesystem::exists(path_, ignored) || std::filesystem::is_regular_file(path_, ignored);
-  if (replaced) written_ += ".part";
+  // Whoever gave a link, such as /dev/stdout, wants what it leads to to be written.
+  const std::filesystem::file_status there = std::filesystem::symlink_status(path_, ignored);
+  if (!std::filesystem::exists(there) || std::filesystem::is_regular_file(there))
+    written_ += ".part";
   errno = 0;
   file_.open(written_, std::ios::binary | std::ios::trunc);
   check(file_.is_open(), "{}: cannot be written: {}", written_.string(), std::strerror(errno));

@@ -10,10 +10,10 @@ namespace dragoman {
 
 /// Standard output, or a file. A file is written as `<path>.part` and gets its name when it is
 /// whole; what there was before stays until then, and what was done stays after a failure. A path
-/// that is there and no regular file, such as a pipe, is written to as it is.
+/// that is there and no regular file, such as a pipe or a link, is written to as it is.
 class Output {
  public:
-  /// Opens `path`; standard output if it is empty. Throws Error when it cannot be written.
+  /// Opens `path`; standard output if it is empty or "-". Throws Error when it cannot be written.
   explicit Output(const std::string& path);
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;

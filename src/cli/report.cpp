@@ -33,8 +33,12 @@ void report(const ReportOptions& options) {
                options.runs[0].string());
   }
   const std::vector<ComparedSystem> systems = group_runs(options.runs);
-  const StopSignals signals;
-  compare_runs(systems, comparison, StopSignals::requested);
+  bool ended = false;
+  {
+    const StopSignals signals;
+    ended = compare_runs(systems, comparison, StopSignals::requested);
+  }
+  if (!ended) StopSignals::end_process();
 }
 
 constexpr const char* kFooter =
@@ -76,7 +80,7 @@ void add_report(CLI::App& app) {
       ->type_name("NAME");
   verb->add_option("--target-bleu", comparison.target_bleu,
                    "Validation BLEU to which the training time is told; 0: nine tenths of the best")
-      ->check(CLI::Range(0, 100))
+      ->check(CLI::Range(0.0, 100.0))
       ->type_name("BLEU")
       ->capture_default_str();
   verb->add_option("--sentences", comparison.sentences,

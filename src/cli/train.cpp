@@ -7,9 +7,9 @@
 
 #include "cli/config.h"
 #include "cli/machine_options.h"
-#include "cli/whole_number.h"
 #include "config/config.h"
 #include "train/run.h"
+#include "train/stop_signals.h"
 
 namespace dragoman {
 namespace {
@@ -31,7 +31,7 @@ void train(const TrainOptions& options) {
   if (options.threads) config.training.threads = *options.threads;
   if (options.debug_nan) config.training.debug_nan = true;
   if (options.profile) config.training.profile = true;
-  run_training(config);
+  if (!run_training(config)) StopSignals::end_process();
 }
 
 constexpr const char* kFooter =
@@ -42,8 +42,9 @@ constexpr const char* kFooter =
     "The run directory gets config.yaml, train.log, log.jsonl, validation.tsv, last.h5 (to "
     "continue from),\nbest.h5 (to translate with), the translations of each validation and, at the "
     "end, the scores of the\ntest corpora in test.json.\n\n"
-    "Ctrl-C or SIGTERM ends the run after the current step with everything saved; a second one "
-    "ends it at\nonce. The same command continues a run from last.h5, however it ended. Limits "
+    "Ctrl-C or SIGTERM ends the run after the current step with everything saved, and then the "
+    "process;\na second one ends it at once. The same command continues a run from last.h5, "
+    "however it ended. Limits "
     "and the settings of\nreports may differ then; other settings belong into another directory.";
 
 }  // namespace
@@ -61,10 +62,7 @@ void add_train(CLI::App& app) {
                    "The run directory (if left out, output in the configuration)")
       ->type_name("DIR");
   add_device_option(*verb, options->device, "training.device");
-  verb->add_option("--threads", options->threads,
-                   "Processor cores used, 0 for all (if left out, training.threads)")
-      ->check(whole_number_from(0))
-      ->type_name("N");
+  add_threads_option(*verb, options->threads);
   verb->add_flag("--debug-nan", options->debug_nan,
                  "Look for the operation that made a NaN first (slower)");
   verb->add_flag("--profile", options->profile,

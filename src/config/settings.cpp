@@ -57,15 +57,14 @@ void Settings::add_map(const YAML::Node& map, const std::string& origin) {
 
 void Settings::add_set(const std::string& text) {
   const auto [key, value] = split_set(text);
-  add_set(text, key, value);
+  add_set("--set " + text, key, value);
 }
 
-void Settings::add_set(const std::string& text, const std::string& key, const std::string& value) {
-  const std::string where = "--set " + text;
+void Settings::add_set(const std::string& where, const std::string& key, const std::string& value) {
   try {
     flatten(YAML::Load(value), key, "", where, ++calls_);
   } catch (const YAML::Exception& e) {
-    fail_usage("{}: no valid YAML after '=': {}", where, e.msg);
+    fail_usage("{}: the value is no valid YAML: {}", where, e.msg);
   }
 }
 
@@ -129,6 +128,9 @@ void SettingsReader::reject_rest() {
                       setting.key, nearest(setting.key), lister_));
     }
   }
+}
+
+void SettingsReader::reject_vain() {
   if (settings_.problems.empty()) settings_.problems = idle_;
 }
 

@@ -21,9 +21,8 @@ namespace dragoman {
 struct Setting {
   std::string key;  ///< "model.encoder.layers"
   YAML::Node value;
-  std::string where;  ///< "en-de.yaml:12" or "--set model.encoder.layers=3"
-  bool inherited =
-      false;  ///< From a configuration that this one changes: it may be without effect.
+  std::string where;       ///< "en-de.yaml:12" or "--set model.encoder.layers=3"
+  bool inherited = false;  ///< From what others change: it may be without effect.
   bool taken = false;
 };
 
@@ -38,8 +37,8 @@ class Settings {
   void add_map(const YAML::Node& map, const std::string& origin);
   /// Adds "key.path=value", over what the table holds. Throws UsageError for anything else.
   void add_set(const std::string& text);
-  /// Adds "value" for `key`, `text` being the whole --set.
-  void add_set(const std::string& text, const std::string& key, const std::string& value);
+  /// Adds "value" for `key`, which was given at `where`: "--set key=value", "--beam-size 8".
+  void add_set(const std::string& where, const std::string& key, const std::string& value);
   /// Marks all that the table holds as inherited.
   void inherit();
 
@@ -150,9 +149,11 @@ class SettingsReader {
     prefix_ = outer;
   }
 
-  /// What no field took is a problem; so is what was given in vain, unless a problem before may be
-  /// the reason, such as a mistyped `type`.
+  /// What no field took is a problem.
   void reject_rest();
+  /// So is what was given in vain, unless a problem before may be the reason, such as a mistyped
+  /// `type`.
+  void reject_vain();
 
  private:
   struct Key {

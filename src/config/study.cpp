@@ -15,8 +15,8 @@ namespace dragoman {
 namespace {
 
 struct Set {
-  std::string text;  // as it was given
-  std::string key;   // below the prefix
+  std::string where;  // "--set " and what was given
+  std::string key;    // below the prefix
   std::string value;
 };
 
@@ -51,11 +51,11 @@ class SystemReader {
       settings.add_map(load_map(read_file(file), file.string()), file.string());
     }
     if (common_.IsMap()) settings.add_map(common_, origin);
-    for (const Set& set : common_sets) settings.add_set(set.text, set.key, set.value);
+    for (const Set& set : common_sets) settings.add_set(set.where, set.key, set.value);
     settings.inherit();
     if (own.IsMap()) settings.add_map(own, origin);
     for (const auto& [system, set] : system_sets) {
-      if (system == name) settings.add_set(set.text, set.key, set.value);
+      if (system == name) settings.add_set(set.where, set.key, set.value);
     }
     return {name, read_config(settings, fmt::format("{}: system {}", origin, name))};
   }
@@ -87,11 +87,11 @@ void sort_sets(const std::vector<std::string>& sets, Settings& study, SystemRead
   for (const std::string& text : sets) {
     const auto [key, value] = split_set(text);
     if (key.starts_with("settings.")) {
-      systems.common_sets.push_back({text, key.substr(9), value});
+      systems.common_sets.push_back({"--set " + text, key.substr(9), value});
     } else if (key.starts_with("systems.") && key.find('.', 8) != std::string::npos) {
       const size_t dot = key.find('.', 8);
       systems.system_sets.emplace_back(key.substr(8, dot - 8),
-                                       Set{text, key.substr(dot + 1), value});
+                                       Set{"--set " + text, key.substr(dot + 1), value});
     } else {
       study.add_set(text);
     }
@@ -115,8 +115,7 @@ void validate(const StudyConfig& study, const SystemReader& reader, const std::s
   }
   for (const auto& [name, set] : reader.system_sets) {
     if (!known(name))
-      fail_usage("--set {}: there is no system '{}', only {}", set.text, name,
-                 fmt::join(names, ", "));
+      fail_usage("{}: there is no system '{}', only {}", set.where, name, fmt::join(names, ", "));
   }
   if (std::set(study.seeds.begin(), study.seeds.end()).size() != study.seeds.size())
     fail_usage("{}: seeds: {} has one twice", origin, fmt::join(study.seeds, ", "));
@@ -180,6 +179,7 @@ StudyConfig load_study(const std::filesystem::path& path, const std::vector<std:
                         "`settings` or a system");
   study.fields(fields);
   fields.reject_rest();
+  fields.reject_vain();
   settings.finish();
 
   reader.base = study.base;

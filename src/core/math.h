@@ -28,7 +28,8 @@ DRAGOMAN_HOST_DEVICE inline float exp2_of(float x) {
 #endif
 }
 
-/// e^x. Results below 2^-126 are 0 and above 2^127.5 are infinity; NaN stays NaN.
+/// e^x. Results below 2^-126.5 (of a GPU, 2^-126) are 0, above 2^127.5 (2^128) infinity; NaN stays
+/// NaN.
 DRAGOMAN_HOST_DEVICE inline float exp_of(float x) {
 #if defined(__CUDA_ARCH__)
   return exp2_of(kLog2e * x);

@@ -18,6 +18,8 @@ constexpr int64_t kBlock = 128;
 // What Lane::max gives where there is nothing but banned elements.
 constexpr real kNothing = -std::numeric_limits<float>::max();
 
+DRAGOMAN_HOST_DEVICE int64_t blocks_of(int64_t classes) { return (classes + kBlock - 1) / kBlock; }
+
 // A row of logits, and of each of its blocks the largest element and the sum of exponentials, of
 // which that of the largest element is 1.
 struct Row {
@@ -25,10 +27,7 @@ struct Row {
   int64_t classes;
   real *largest, *totals;
 
-  DRAGOMAN_HOST_DEVICE static int64_t blocks(int64_t classes) {
-    return (classes + kBlock - 1) / kBlock;
-  }
-  DRAGOMAN_HOST_DEVICE int64_t blocks() const { return blocks(classes); }
+  DRAGOMAN_HOST_DEVICE int64_t blocks() const { return blocks_of(classes); }
   DRAGOMAN_HOST_DEVICE int64_t width(int64_t block) const {
     return classes - block * kBlock < kBlock ? classes - block * kBlock : kBlock;
   }
@@ -76,10 +75,10 @@ struct Choose {
   int32_t* ids;
   real *log_probabilities, *end;
 
-  int64_t scratch() const { return 2 * Row::blocks(classes); }
+  int64_t scratch() const { return 2 * blocks_of(classes); }
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t number, real* scratch) const {
-    const Row row{logits + number * classes, classes, scratch, scratch + Row::blocks(classes)};
+    const Row row{logits + number * classes, classes, scratch, scratch + blocks_of(classes)};
     row.read(lane);
     const real total = row.log_total(lane);
     lane.once([=, *this] { end[number] = row.logits[Vocabulary::kEnd] - total; });

@@ -57,7 +57,7 @@ void choose_target(Measurements& measured) {
   for (const MeasuredSystem& system : measured.systems) {
     for (const MeasuredRun& run : system.runs) best = std::max(best, run.best_validation_bleu);
   }
-  measured.target_bleu = std::floor(0.9 * best);
+  measured.target_bleu = 0.9 * best;
 }
 
 }  // namespace

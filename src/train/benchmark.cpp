@@ -205,7 +205,7 @@ BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions&
   const Schedule schedule(config.training, config.model.decoder.dim);
   int64_t step = 0;
   std::optional<Updater::Begun> last;
-  // As often over the batches as `rounds` says; once, on average.
+  // Over the batches, so many times.
   const auto run_pass = [&](int64_t rounds) {
     Pass pass;
     synchronize(device);
@@ -220,8 +220,6 @@ BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions&
     }
     synchronize(device);
     pass.seconds = seconds_since(begin);
-    for (double* sum : {&pass.seconds, &pass.target_tokens, &pass.source_tokens})
-      *sum /= static_cast<double>(rounds);
     return pass;
   };
 
@@ -256,8 +254,8 @@ BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions&
     result.lines = profile.lines();
   }
   result.profiled_steps = options.steps;
-  double flops_per_pass = 0;
-  for (const Profile::Line& line : result.lines) flops_per_pass += line.flops;
+  double flops_per_round = 0;
+  for (const Profile::Line& line : result.lines) flops_per_round += line.flops;
   std::ranges::sort(passes, {}, &Pass::seconds);
   const auto speed_of = [](const Pass& pass) { return pass.target_tokens / pass.seconds; };
   const Pass& median = passes[passes.size() / 2];
@@ -265,8 +263,8 @@ BenchmarkResult benchmark_training(const Config& config, const BenchmarkOptions&
   result.slowest = speed_of(passes.back());
   result.fastest = speed_of(passes.front());
   result.source_tokens_per_second = median.source_tokens / median.seconds;
-  result.gflops = 1e-9 * flops_per_pass / median.seconds;
-  result.gflop_per_step = 1e-9 * flops_per_pass / static_cast<double>(options.steps);
+  result.gflops = 1e-9 * flops_per_round * static_cast<double>(rounds) / median.seconds;
+  result.gflop_per_step = 1e-9 * flops_per_round / static_cast<double>(options.steps);
   result.ceiling_gflops = ceiling.gflops();
   result.parameters = model.parameters().count();
   result.threads = thread_count();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace dragoman {
 
@@ -33,8 +34,9 @@ double fraction_done(const TrainingConfig& config, const TrainingState& state) {
 
 bool record_scores(const TrainingConfig& config, const Scores& scores, TrainingState& state) {
   const Scores& best = state.best;
-  const bool better = best.step == 0                 ? true
-                      : config.stop_metric == "bleu" ? scores.bleu > best.bleu
+  const bool better = best.step == 0 ? true
+                      : config.stop_metric == "bleu"
+                          ? std::pair(scores.bleu, -scores.loss) > std::pair(best.bleu, -best.loss)
                       : config.stop_metric == "loss" ? scores.loss < best.loss
                                                      : scores.perplexity < best.perplexity;
   state.latest = scores;

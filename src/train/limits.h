@@ -16,7 +16,7 @@ double fraction_done(const TrainingConfig& config, const TrainingState& state);
 
 /// Takes a validation into `state`: the best and the latest scores, the validations waited since
 /// the best, and plateaus, which are looked for after the warm-up. True when it is the best so far
-/// by training.stop_metric.
+/// by training.stop_metric; of two of the same BLEU, which is often 0 at first, the loss decides.
 bool record_scores(const TrainingConfig& config, const Scores& scores, TrainingState& state);
 
 }  // namespace dragoman

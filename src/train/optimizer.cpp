@@ -37,25 +37,26 @@ void Optimizer::update(const Record<UpdateOrders>& orders, const Record<UpdateRe
   }
 }
 
-UseAverage::UseAverage(Parameters& parameters, const Optimizer& optimizer)
-    : parameters_(parameters) {
-  if (!optimizer.average().defined()) return;
-  trained_ = parameters.values().clone();
+void with_average(Parameters& parameters, const Optimizer& optimizer,
+                  const std::function<void()>& work) {
+  if (!optimizer.average().defined()) return work();
+  const auto put = [&](const Tensor& values) {
+    parameters.values().copy_from(values);
+    if (parameters.low().defined()) parameters.make_low();
+  };
+  const Tensor trained = parameters.values().clone();
   put(optimizer.average());
-}
-
-UseAverage::~UseAverage() {
-  if (!trained_.defined()) return;
   try {
-    put(trained_);
-  } catch (const Error&) {
-    // A GPU that failed fails at its next use too; what is thrown already tells why.
+    work();
+  } catch (...) {
+    try {
+      put(trained);
+    } catch (const Error&) {
+      // A GPU that failed: what is thrown tells why.
+    }
+    throw;
   }
-}
-
-void UseAverage::put(const Tensor& values) const {
-  parameters_.values().copy_from(values);
-  if (parameters_.low().defined()) parameters_.make_low();
+  put(trained);
 }
 
 }  // namespace dragoman

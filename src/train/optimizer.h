@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "config/config.h"
 #include "nn/parameters.h"
@@ -40,20 +41,9 @@ class Optimizer {
   Tensor average_;
 };
 
-/// While one lives, the parameters, and the copy that products read, are their moving average;
-/// without one it does nothing.
-class UseAverage {
- public:
-  UseAverage(Parameters& parameters, const Optimizer& optimizer);
-  ~UseAverage();
-  UseAverage(const UseAverage&) = delete;
-  UseAverage& operator=(const UseAverage&) = delete;
-
- private:
-  void put(const Tensor& values) const;
-
-  Parameters& parameters_;
-  Tensor trained_;
-};
+/// Does `work` while the parameters, and the copy that products read, are their moving average;
+/// without one, as they are.
+void with_average(Parameters& parameters, const Optimizer& optimizer,
+                  const std::function<void()>& work);
 
 }  // namespace dragoman

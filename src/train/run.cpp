@@ -33,15 +33,16 @@ std::optional<CheckpointReader> find_begun(const Config& config, const RunDirect
   return last;
 }
 
-ParallelText read_test(const Config& config, const std::string& name) {
+ParallelText read_corpus(const Config& config, const std::string& name) {
   return read_parallel(
       find_corpus(config.data.directory, name, config.data.source, config.data.target));
 }
 
 TrainingData prepare(const Config& config, const RunDirectory& directory,
                      const std::optional<CheckpointReader>& begun) {
-  // What is wrong with them should come to light now and not after hours of training.
-  for (const std::string& name : config.data.test) read_test(config, name);
+  // What is wrong with these should come to light now and not after hours.
+  for (const std::string& name : config.data.test) read_corpus(config, name);
+  read_corpus(config, config.data.validation);
   const std::filesystem::path cache =
       config.data.cache.empty() ? directory.path() : std::filesystem::path(config.data.cache);
   std::optional<Vocabularies> given;
@@ -101,6 +102,15 @@ bool train_to_limit(const Config& config, const TrainingData& data,
   return true;
 }
 
+// The test corpora whose scores are there.
+std::vector<std::string> tested(const RunDirectory& directory) {
+  std::vector<std::string> names;
+  if (!std::filesystem::exists(directory.test_scores())) return names;
+  for (const auto& scores : nlohmann::json::parse(read_file(directory.test_scores())))
+    names.push_back(scores.at("corpus"));
+  return names;
+}
+
 // Translates the test corpora with the best model, scores them and keeps both; false when a signal
 // ended it before.
 bool test(const Config& config, Device device, const RunDirectory& directory) {
@@ -109,7 +119,7 @@ bool test(const Config& config, Device device, const RunDirectory& directory) {
   const Signature signature = Bleu().signature(1);
   auto results = nlohmann::ordered_json::array();
   for (const std::string& name : config.data.test) {
-    const ParallelText text = read_test(config, name);
+    const ParallelText text = read_corpus(config, name);
     const std::vector<std::vector<std::string>> references = {text.target};
     const auto evaluation = evaluate(translator, text.source, references, StopSignals::requested);
     if (!evaluation) {
@@ -170,6 +180,7 @@ bool run_training(const Config& config, const ShowProgress& show_progress) {
   log::open_file(directory.train_log());  // and left open, for an error that ends the program
   write_atomically(directory.config(), to_yaml(config, /*commented=*/true));
   set_thread_count(config.training.threads);
+  precision_of(config.training.precision, "training.precision", device);  // throws
   const TrainingState state = begun && begun->state() ? *begun->state() : TrainingState{};
   const std::string reason = begun ? reason_to_stop(config.training, state) : "";
   const bool ended = !reason.empty() && state.latest.step == state.step;
@@ -190,7 +201,7 @@ bool run_training(const Config& config, const ShowProgress& show_progress) {
       !train_to_limit(config, *data, std::move(begun), device, directory, show_progress)) {
     return false;
   }
-  return config.data.test.empty() || std::filesystem::exists(directory.test_scores()) ||
+  return config.data.test.empty() || tested(directory) == config.data.test ||
          test(config, device, directory);
 }
 

@@ -28,8 +28,8 @@ uint32_t StepGraphs::run(const Key& key, const Batch& batch, const Work& work, b
   entries_.splice(entries_.begin(), entries_, found->second);
   Entry& entry = entries_.front();
   entry.batch.refill(batch);
-  if (!entry.graph && sparing) return entry.result = work(entry.batch);
   if (!entry.graph) {
+    if (sparing) return entry.result = work(entry.batch);
     entry.graph = std::make_unique<Graph>(device_, [&] { entry.result = work(entry.batch); });
   }
   entry.graph->run();

@@ -1,19 +1,20 @@
 #include "train/stop_signals.h"
 
 #include <csignal>
+#include <cstdlib>
 
 namespace dragoman {
 namespace {
 
-volatile std::sig_atomic_t stop_requested = 0;
+volatile std::sig_atomic_t stop_requested = 0;  // the signal
 
 void reset() {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
 }
 
-void request_stop(int) {
-  stop_requested = 1;
+void request_stop(int signal) {
+  stop_requested = signal;
   reset();
 }
 
@@ -32,5 +33,10 @@ StopSignals::StopSignals() {
 StopSignals::~StopSignals() { reset(); }
 
 bool StopSignals::requested() { return stop_requested != 0; }
+
+void StopSignals::end_process() {
+  std::raise(stop_requested);
+  std::abort();  // nobody asked
+}
 
 }  // namespace dragoman

@@ -13,6 +13,9 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
 
   static bool requested();
+  /// Ends the process by the signal that came, so that whoever started it learns of it: a script
+  /// does not go on as if all had been done. For when what was to be saved is, and none lives.
+  [[noreturn]] static void end_process();
 };
 
 }  // namespace dragoman

@@ -142,10 +142,8 @@ Batch Trainer::next_batch() {
 void Trainer::validate(const StopRequested& stop) {
   finish_update();
   std::optional<Validation> validation;
-  {
-    const UseAverage averaged(model_.parameters(), updater_.optimizer());
-    validation = validator_.run(state_.step, stop);
-  }
+  with_average(model_.parameters(), updater_.optimizer(),
+               [&] { validation = validator_.run(state_.step, stop); });
   const double seconds = lap();
   if (!validation) return;
   const Scores& scores = validation->scores;

@@ -45,17 +45,23 @@ Updater::Begun Updater::update(int64_t step, double learning_rate,
   try {
     std::vector<Batch> batches = take(next_batch);
     bool sparing = false;
-    for (int skipped = 0;; ++skipped) {
+    int skipped = 0;
+    for (;;) {
       size_t number = 0;  // of the batch that is worked on
       try {
         Begun begun = attempt(step, learning_rate, batches, sparing, number);
         threads_.after(static_cast<double>(begun.source_tokens + begun.target_tokens));
         return begun;
       } catch (const OutOfMemory& error) {
-        check(skipped < kMostSkipped, "{}; {} batches in a row did not fit", error.what(), skipped);
+        if (number == batches.size()) throw;  // the parameters have been changed
         sparing = true;
-        // What graphs hold may be all that is missing.
-        if (!graphs_.release()) make_fit(error, batches, number);
+        if (graphs_.release()) {
+          log::info("{}; the graphs of steps, which hold memory, are made anew", error.what());
+          continue;
+        }
+        check(skipped < kMostSkipped, "{}; {} batches in a row did not fit", error.what(), skipped);
+        ++skipped;
+        make_fit(error, batches, number);
       }
       if (batches.empty()) batches = take(next_batch);
     }

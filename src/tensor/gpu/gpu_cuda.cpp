@@ -37,7 +37,8 @@ struct Stage {
 
 Stage make_stage(size_t bytes) {
   Stage stage;
-  check_call(cudaMallocHost(&stage.memory, bytes), "pinned memory cannot be allocated");
+  check(cudaMallocHost(&stage.memory, bytes) == cudaSuccess,
+        "CUDA: {} bytes of the host's memory cannot be pinned", bytes);
   check_call(cudaEventCreateWithFlags(&stage.done, cudaEventDisableTiming),
              "an event cannot be made");
   return stage;
@@ -178,10 +179,11 @@ std::string gpu::describe(int index) {
 }
 
 void* gpu::allocate(int index, size_t bytes) {
-  gpu_of(index);
+  const Gpu& gpu = gpu_of(index);
   size_t free = 0, total = 0;
   check_call(cudaMemGetInfo(&free, &total), "the GPU cannot be asked for its memory");
-  if (bytes + kLeftToDriver > free) return nullptr;
+  // Where it is the host's memory as well, the system has more than what is free.
+  if (!gpu.device.integrated && bytes + kLeftToDriver > free) return nullptr;
   void* data = nullptr;
   const cudaError_t status = cudaMalloc(&data, bytes);
   if (status == cudaErrorMemoryAllocation) {

@@ -35,7 +35,8 @@ __device__ T* shared_memory() {
 
 /// Blocks of that many threads that run at the same time on a multiprocessor.
 template <class... P>
-int blocks_at_once(void (*kernel)(P...), unsigned threads) {
+int blocks_at_once(Device device, void (*kernel)(P...), unsigned threads) {
+  stream_of(device.index);
   int blocks = 0;
   check_call(
       cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, static_cast<int>(threads), 0),

@@ -133,7 +133,7 @@ T* shared_memory() {
 
 // Few, so that tests see threads that have more than one element to do.
 template <class... P>
-int blocks_at_once(void (*)(P...), unsigned) {
+int blocks_at_once(Device, void (*)(P...), unsigned) {
   return 1;
 }
 

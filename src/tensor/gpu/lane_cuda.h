@@ -86,9 +86,9 @@ __device__ void exponentials(int64_t n, real* most, real* total, F f) {
     }
 #pragma unroll
     for (int b = 0; b < kBlocks; ++b) {
-      largest[b] = x[b][0];
+      largest[b] = reduce::kLowest;
 #pragma unroll
-      for (int e = 1; e < kEach; ++e) largest[b] = reduce::Larger{}(largest[b], x[b][e]);
+      for (int e = 0; e < kEach; ++e) largest[b] = reduce::Larger{}(largest[b], x[b][e]);
     }
     reduce::lanes_of_each(largest, reduce::Larger{});
 #pragma unroll

@@ -32,9 +32,9 @@ inline unsigned blocks_for(int64_t n, int64_t per_block) {
 // Blocks of kThreads that run at the same time: more would begin when these end, and leave the GPU
 // half empty at last.
 template <class... Arguments>
-unsigned blocks_at_once(int index, void (*kernel)(Arguments...)) {
-  return static_cast<unsigned>(cuda::blocks_at_once(kernel, kThreads) *
-                               cuda::properties_of(index).multiprocessors);
+unsigned blocks_at_once(Device device, void (*kernel)(Arguments...)) {
+  return static_cast<unsigned>(cuda::blocks_at_once(device, kernel, kThreads) *
+                               cuda::properties_of(device.index).multiprocessors);
 }
 
 template <class F>
@@ -230,7 +230,7 @@ __global__ void sum_rows_kernel(const __grid_constant__ Matrices<F...> matrices,
 template <class F>
 void map(Device device, int64_t n, F f) {
   if (n == 0) return;
-  static const unsigned at_once = detail::blocks_at_once(device.index, detail::map_kernel<F>);
+  static const unsigned at_once = detail::blocks_at_once(device, detail::map_kernel<F>);
   const unsigned blocks = std::min(detail::blocks_for(n, detail::kThreads), at_once);
   cuda::launch(device, {blocks, detail::kThreads}, detail::map_kernel<F>, n, f);
 }

@@ -174,7 +174,9 @@ TEST_F(CliTest, WrongUsageIsCode2) {
   EXPECT_EQ(run("translate").code, 2);
   const Outcome number = run("train model.yaml --threads -1");
   EXPECT_EQ(number.code, 2);
-  EXPECT_THAT(number.error, HasSubstr("--threads: must be a whole number of at least 0, not -1"));
+  EXPECT_THAT(
+      number.error,
+      HasSubstr("--threads: must be a whole number of at least 0 and at most 1024, not -1"));
   EXPECT_THAT(run("bench train model.yaml --steps 0").error, HasSubstr("at least 1, not 0"));
   EXPECT_EQ(run("translate model --threads many").code, 2);
   EXPECT_EQ(run("translate model --alignment-format hard").code, 2);
@@ -274,10 +276,26 @@ TEST_F(CliModelTest, WritesWholeFilesOnly) {
   EXPECT_TRUE(fs::is_symlink(path("link.txt")));
   EXPECT_EQ(contents(path("linked.txt")), expected);
   EXPECT_EQ(run("translate model.h5 --input corpus.txt --output -").out, expected);
+  EXPECT_EQ(run("translate model.h5 --input corpus.txt --output /dev/stdout").out, expected);
+  const Outcome same = run("translate model.h5 --input out.txt --output out.txt");
+  EXPECT_EQ(same.code, 2);
+  EXPECT_THAT(same.error, HasSubstr("--output and --input are the same file: out.txt"));
+  EXPECT_EQ(run("translate model.h5 --output out.txt --alignments out.txt", "a dog").code, 2);
 
   const Outcome nowhere = run("translate model.h5 --input corpus.txt --output no/such/out.txt");
   EXPECT_EQ(nowhere.code, 1);
   EXPECT_THAT(nowhere.error, HasSubstr("no/such/out.txt"));
+}
+
+// What stands behind `#` is the redirections of `run`.
+TEST_F(CliModelTest, TakesNoErrorForAnEndAndNoOutputForAnother) {
+  write(path("out.txt"), "before");
+  for (const char* const input : {"< .", "<&-"}) {
+    EXPECT_EQ(run(std::string("translate model.h5 --output out.txt ") + input + " #").code, 1);
+    EXPECT_EQ(contents(path("out.txt")), "before");
+  }
+  EXPECT_EQ(run("translate model.h5 --alignments al.txt < corpus.txt >&- #").code, 1);
+  EXPECT_FALSE(fs::exists(path("al.txt")));
 }
 
 TEST_F(CliModelTest, SaysWhenTheDiskIsFull) {

@@ -201,7 +201,8 @@ TEST(Config, WrongRangeSaysWhatIsAllowed) {
     EXPECT_THAT(complaint("", {std::string("training.device=") + device}),
                 HasSubstr("training.device: expected text, one of auto, cuda, cuda:N, cpu, found"));
   }
-  EXPECT_THAT(complaint("vocabulary: {size: 7}"), HasSubstr("at least 8, found '7'"));
+  EXPECT_THAT(complaint("vocabulary: {size: 7}"),
+              HasSubstr("at least 8, at most 1000000, found '7'"));
   EXPECT_THAT(complaint("model: {encoder: {dropout: 1}}"), HasSubstr("at least 0, below 1"));
   EXPECT_THAT(complaint("seed: -1"), HasSubstr("at least 0, found '-1'"));
   EXPECT_THAT(complaint("data: {train: []}"), HasSubstr("not empty"));

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/check.h"
+#include "core/files.h"
 #include "core/hdf5.h"
 #include "data/dataset.h"
 #include "data/prepare.h"
@@ -37,15 +38,30 @@ TEST_F(TextTest, ReadsLinesLongerThanAnyBuffer) {
   EXPECT_THAT(read_lines(write("long.en", line + "\nb\n")), ElementsAre(line, "b"));
 }
 
-TEST_F(TextTest, ReadsFromAStream) {
-  std::istringstream stream("a\nb\r\n");
-  LineReader reader(stream, "<stdin>");
+TEST_F(TextTest, NumbersItsLines) {
+  LineReader reader(write("a.en", "a\nb\r\n"));
   std::string line;
   EXPECT_TRUE(reader.next(line));
   EXPECT_TRUE(reader.next(line));
   EXPECT_EQ(line, "b");
   EXPECT_EQ(reader.line_number(), 2);
   EXPECT_FALSE(reader.next(line));
+}
+
+TEST_F(TextTest, GzipOfSeveralPartsIsReadToItsEnd) {
+  std::string parts;
+  for (const char* const text : {"a\nb", "c\n", "", "d\n"})
+    parts += read_file(write_gzip("part.gz", text));
+  EXPECT_THAT(read_lines(write("parts.gz", parts)), ElementsAre("a", "bc", "d"));
+  EXPECT_THAT(read_lines(write("filled.gz", parts + std::string(1000, '\0'))),
+              ElementsAre("a", "bc", "d"));
+  // What is damaged in the middle is not the end.
+  const std::string packed = read_file(write_gzip("part.gz", "c\n"));
+  EXPECT_THAT(complaint([&] { read_lines(write("bad.gz", packed + "xx" + packed.substr(2))); }),
+              HasSubstr("bad.gz: cannot be read: what gzip packed is damaged"));
+  // Text that is much longer than what it is packed in.
+  const std::string line(3'000'000, 'x');
+  EXPECT_THAT(read_lines(write_gzip("long.gz", line + "\ny\n")), ElementsAre(line, "y"));
 }
 
 TEST_F(TextTest, InvalidUtf8NamesFileAndLine) {

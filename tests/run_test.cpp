@@ -172,6 +172,18 @@ TEST_F(RunTest, WhatIsMissingIsMissedBeforeAnythingIsPrepared) {
   }
 }
 
+TEST_F(RunTest, ARunWhoseLastCheckpointIsGoneIsNotReplaced) {
+  ASSERT_EQ(dragoman(train("run")), 0) << output_;
+  const std::string before = contents(run("best.h5")), log = contents(run("log.jsonl"));
+  std::filesystem::remove(run("last.h5"));
+  EXPECT_EQ(dragoman(train("run", "--set training.max_steps=20")), 1);
+  EXPECT_THAT(output_, HasSubstr("there is a best.h5 and no last.h5"));
+  EXPECT_EQ(contents(run("best.h5")), before);
+  EXPECT_EQ(contents(run("log.jsonl")), log);
+  std::filesystem::copy(run("best.h5"), run("last.h5"));
+  EXPECT_EQ(dragoman(train("run", "--set training.max_steps=20")), 0) << output_;
+}
+
 TEST_F(RunTest, ARunDirectoryOfAnotherConfigurationIsWrongUsage) {
   ASSERT_EQ(dragoman(train("run")), 0) << output_;
   EXPECT_EQ(dragoman(train("run", "--set model.encoder.layers=2 --set training.max_steps=20")), 2);
@@ -289,6 +301,13 @@ TEST_F(RunTest, AverageMakesAModel) {
   EXPECT_EQ(dragoman("average" + no_model + no_model + " --output " + output), 1);
   EXPECT_EQ(dragoman("average " + run("").string() + " --output " + output), 2);
   EXPECT_THAT(output_, HasSubstr("one checkpoint has no mean"));
+  ASSERT_EQ(dragoman(train("other", "--set model.scale_embeddings=false")), 0) << output_;
+  const std::string both = run("last.h5").string() + " " + (directory_ / "other/last.h5").string();
+  EXPECT_EQ(dragoman("average " + both + " --output " + output), 1);
+  EXPECT_THAT(output_, HasSubstr("is another model than"));
+  const std::string last = run("last.h5").string();
+  EXPECT_EQ(dragoman("average " + last + " " + last + " --output " + last), 1);
+  EXPECT_THAT(output_, HasSubstr("holds the state of a run"));
 }
 
 TEST_F(RunTest, InspectShowsWhatAFileHolds) {

@@ -4,19 +4,24 @@
 #include "tensor/cpu/threads.h"
 
 namespace dragoman {
+namespace {
+
+constexpr int kMostThreads = 1024;  // as training.threads
+
+}  // namespace
 
 void add_threads_option(CLI::App& verb) {
   verb.add_option_function<int>(
           "--threads", [](int threads) { set_thread_count(threads); },
           "Processor cores used (all if left out)")
-      ->check(whole_number_from(0))
+      ->check(whole_number_from(0, kMostThreads))
       ->type_name("N");
 }
 
 void add_threads_option(CLI::App& verb, std::optional<int>& threads) {
   verb.add_option("--threads", threads,
                   "Processor cores used, 0 for all (if left out, training.threads)")
-      ->check(whole_number_from(0))
+      ->check(whole_number_from(0, kMostThreads))
       ->type_name("N");
 }
 

@@ -1,8 +1,12 @@
 // The program `dragoman`. Each verb is a file beside this one.
+#include <fcntl.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <exception>
 #include <iostream>
 #include <string>
@@ -99,6 +103,15 @@ void describe(CLI::App& app) {
   for (CLI::App* verb : app.get_subcommands({})) verb->group("Verbs");
 }
 
+// Where a shell has closed one of them, a file that is opened would take its number, and get what
+// is printed. They are filled so that their use fails.
+void fill_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    const int mode = descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+    if (::fcntl(descriptor, F_GETFD) < 0 && errno == EBADF) ::open("/dev/null", mode);
+  }
+}
+
 int run(std::vector<std::string> arguments) {
   CLI::App app("Dragoman trains translation models, translates with them and scores translations.");
   describe(app);
@@ -119,6 +132,8 @@ int run(std::vector<std::string> arguments) {
 }  // namespace dragoman
 
 int main(int argc, char** argv) {
+  dragoman::fill_standard_descriptors();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is told as a full disk is
   dragoman::wait_politely(argv);
   try {
     return dragoman::run({argv + 1, argv + argc});

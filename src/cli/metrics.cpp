@@ -47,13 +47,14 @@ void add_system(Texts& texts, const std::string& name, LineReader reader, bool p
         texts.systems.back().size(), texts.names.front(), first.size());
 }
 
-Texts read_texts(const MetricsOptions& options, std::istream& standard_input) {
+Texts read_texts(const MetricsOptions& options) {
   Texts texts;
   for (const std::string& path : options.inputs)
     add_system(texts, path, LineReader(path), !options.paired.empty());
   if (options.inputs.empty()) {
-    const std::string name = "standard input";
-    add_system(texts, name, LineReader(standard_input, name), false);
+    LineReader input = LineReader::standard_input();
+    const std::string name = input.name();
+    add_system(texts, name, std::move(input), false);
   }
   const size_t segments = texts.systems.front().size();
   for (const std::string& path : options.references) {
@@ -275,12 +276,12 @@ constexpr const char* kFooter =
 
 }  // namespace
 
-std::string metrics_report(const MetricsOptions& options, std::istream& standard_input) {
+std::string metrics_report(const MetricsOptions& options) {
   const Sampling sampling = sampling_of(options);
   MetricOptions settings = options.settings;
   settings.bleu.effective_order = options.sentence_level;
   const std::vector<Metric> metrics = find_metrics(options.metrics, settings);
-  Texts texts = read_texts(options, standard_input);
+  Texts texts = read_texts(options);
   check_usage(options, sampling, texts.systems.size(), metrics.size());
   if (!options.force && std::ranges::count(options.metrics, "bleu") > 0) {
     for (size_t i = 0; i < texts.systems.size(); ++i)
@@ -357,7 +358,7 @@ void add_metrics(CLI::App& app) {
   add_sampling_options(*verb, *options);
   add_output_options(*verb, options->format);
   verb->callback([options] {
-    std::cout << metrics_report(*options, std::cin) << std::flush;
+    std::cout << metrics_report(*options) << std::flush;
     check(std::cout.good(), "the result could not be written to standard output");
   });
 }

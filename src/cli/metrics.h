@@ -34,7 +34,7 @@ struct MetricsOptions {
 
 /// What the verb prints, line breaks included. Throws Error where a file is missing, is not UTF-8
 /// or is not as long as the others, and UsageError for options that exclude one another.
-std::string metrics_report(const MetricsOptions& options, std::istream& standard_input);
+std::string metrics_report(const MetricsOptions& options);
 
 /// Replaces sacrebleu's short options of several letters (`-tok`, `-lc`, ...), which the parser
 /// would take for several short options, by their long forms, and other spellings that sacrebleu

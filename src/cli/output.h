@@ -10,7 +10,8 @@ namespace dragoman {
 
 /// Standard output, or a file. A file is written as `<path>.part` and gets its name when it is
 /// whole; what there was before stays until then, and what was done stays after a failure. A path
-/// that is there and no regular file, such as a pipe or a link, is written to as it is.
+/// that is there and no regular file, such as a pipe or /dev/stdout, is written to as it is; what
+/// another link leads to is written as a file is.
 class Output {
  public:
   /// Opens `path`; standard output if it is empty or "-". Throws Error when it cannot be written.

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -109,7 +110,18 @@ class Writer {
   int64_t line_ = 0;
 };
 
+// An output must not take the place of what is read, or of another.
+void check_apart(const std::string& one, const std::string& other, const char* what) {
+  std::error_code ignored;
+  if (one.empty() || one == "-" || other.empty()) return;
+  if (one == other || std::filesystem::equivalent(one, other, ignored))
+    fail_usage("{} are the same file: {}", what, one);
+}
+
 void translate(const TranslateOptions& options) {
+  check_apart(options.output, options.input, "--output and --input");
+  check_apart(options.alignments, options.input, "--alignments and --input");
+  check_apart(options.output, options.alignments, "--output and --alignments");
   const LoadedModel loaded = load_model(options.model, find_device(options.device, "--device"));
   const DecodingConfig decoding =
       decoding_config(loaded.config, loaded.path.string(), options.settings);
@@ -118,7 +130,7 @@ void translate(const TranslateOptions& options) {
   const bool from_terminal = options.input.empty() && ::isatty(STDIN_FILENO) == 1;
   const int64_t window = options.window > 0 ? options.window : from_terminal ? 1 : kWindow;
   LineReader reader =
-      options.input.empty() ? LineReader(std::cin, "standard input") : LineReader(options.input);
+      options.input.empty() ? LineReader::standard_input() : LineReader(options.input);
   // What is wrong with a file comes to light here, and not after hours.
   LineProgress progress("translated", options.input.empty() ? 0 : count_lines(options.input));
   Writer writer(options, decoding.n_best > 1);

@@ -51,7 +51,7 @@ struct VocabularyConfig {
   template <class Visitor>
   void fields(Visitor& v) {
     v("type", type, "what a sentence is cut into", one_of({"unigram", "bpe", "char", "word"}));
-    v("size", size, "number of pieces, special ones included", at_least(8));
+    v("size", size, "number of pieces, special ones included", between(8, 1000000));
     v("shared", shared, "one vocabulary for both languages");
     v("character_coverage", character_coverage,
       "share of the text's characters that become pieces; the rest is unknown",
@@ -243,7 +243,7 @@ struct TrainingConfig {
       "what matrix products read; bf16: twice as fast where the device has it; auto: bf16 there; "
       "tf32: on a GPU, fp32 with shorter fractions",
       one_of({"auto", "fp32", "tf32", "bf16"}));
-    v("threads", threads, "processor cores used; 0: all", at_least(0));
+    v("threads", threads, "processor cores used; 0: all", between(0, 1024));
     v("batch_tokens", batch_tokens, "real target tokens in a batch", at_least(1));
     v("accumulate", accumulate, "batches whose gradients make one step", at_least(1));
     v("on_out_of_memory", on_out_of_memory,

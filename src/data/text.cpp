@@ -1,8 +1,11 @@
 #include "data/text.h"
 
+#include <fcntl.h>
+#include <unistd.h>
 #include <utf8proc.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -13,59 +16,29 @@
 
 namespace dragoman {
 
-namespace {
-
-/// What a failed zlib call says, or the system's message behind it.
-std::string gzip_error(gzFile file) {
-  int code = Z_OK;
-  const char* message = gzerror(file, &code);
-  return code == Z_ERRNO ? std::strerror(errno) : message;
-}
-
-}  // namespace
-
-/// Where lines come from.
+/// Where lines come from: a descriptor of plain text or, as its first byte tells, of gzip. Read by
+/// ourselves, since zlib's own reader takes damage behind a part of a file for its end, and
+/// standard streams take an error for it.
 class LineReader::Source {
  public:
-  virtual ~Source() = default;
+  /// Closes the descriptor in the end if it is `owned`.
+  Source(int descriptor, std::string name, bool owned)
+      : descriptor_(descriptor), name_(std::move(name)), owned_(owned) {
+    check(descriptor_ >= 0, "{}: cannot be opened: {}", name_, std::strerror(errno));
+  }
+  ~Source() {
+    if (gzip_) inflateEnd(&zip_);
+    if (owned_) ::close(descriptor_);
+  }
+  Source(const Source&) = delete;
+  Source& operator=(const Source&) = delete;
+
   /// Puts the next line, without its `\n`, into `line`; false at the end.
-  virtual bool next(std::string& line) = 0;
-};
-
-namespace {
-
-class StreamSource : public LineReader::Source {
- public:
-  StreamSource(std::istream& stream, std::string name) : stream_(stream), name_(std::move(name)) {}
-
-  bool next(std::string& line) override {
-    if (std::getline(stream_, line)) return true;
-    check(!stream_.bad(), "{}: cannot be read", name_);
-    return false;
-  }
-
- private:
-  std::istream& stream_;
-  std::string name_;
-};
-
-class FileSource : public LineReader::Source {
- public:
-  explicit FileSource(const std::string& path) : path_(path) {
-    check(!std::filesystem::is_directory(path), "{}: is a directory, not a text file", path);
-    file_ = gzopen(path.c_str(), "rb");
-    check(file_ != nullptr, "{}: cannot be opened: {}", path, std::strerror(errno));
-    gzbuffer(file_, 1 << 17);
-  }
-  ~FileSource() override { gzclose(file_); }
-  FileSource(const FileSource&) = delete;
-  FileSource& operator=(const FileSource&) = delete;
-
-  bool next(std::string& line) override {
+  bool next(std::string& line) {
     line.clear();
     for (;;) {
       if (begin_ == end_ && !fill()) return !line.empty();
-      const char* start = buffer_.data() + begin_;
+      const char* start = text_.data() + begin_;
       const auto* newline = static_cast<const char*>(std::memchr(start, '\n', end_ - begin_));
       const size_t length = newline ? newline - start : end_ - begin_;
       line.append(start, length);
@@ -78,35 +51,96 @@ class FileSource : public LineReader::Source {
   }
 
  private:
+  // More text; false at the end.
   bool fill() {
-    const int bytes = gzread(file_, buffer_.data(), static_cast<unsigned>(buffer_.size()));
-    check(bytes >= 0, "{}: cannot be read: {}", path_, gzip_error(file_));
-    // A gzip file that was cut short ends like a whole one, but leaves an error behind.
-    if (bytes == 0) {
-      int code = Z_OK;
-      gzerror(file_, &code);
-      check(code == Z_OK || code == Z_STREAM_END, "{}: cannot be read: {}", path_,
-            gzip_error(file_));
-    }
-    begin_ = 0;
-    end_ = static_cast<size_t>(bytes);
-    return bytes > 0;
+    begin_ = end_ = 0;
+    if (!begun_ && !begin()) return false;
+    end_ = gzip_ ? unpack() : take();
+    return end_ > 0;
   }
 
-  std::string path_;
-  gzFile file_ = nullptr;
-  std::array<char, 1 << 16> buffer_;
-  size_t begin_ = 0;
-  size_t end_ = 0;
+  // More of what is in the file; false at its end.
+  bool read_more() {
+    ssize_t count = 0;
+    do {
+      count = ::read(descriptor_, input_.data(), input_.size());
+    } while (count < 0 && errno == EINTR);
+    check(count >= 0, "{}: cannot be read: {}", name_, std::strerror(errno));
+    check(count > 0 || !in_part_, "{}: cannot be read: unexpected end of file in what gzip packed",
+          name_);
+    zip_.next_in = input_.data();
+    zip_.avail_in = static_cast<unsigned>(count);
+    return count > 0;
+  }
+
+  // Finds out what it is; false if it is empty.
+  bool begin() {
+    if (!read_more()) return false;
+    begun_ = true;
+    constexpr Bytef kGzip = 0x1F;  // begins no line of text
+    if (*zip_.next_in != kGzip) return true;
+    constexpr int kGzipOnly = 16 + MAX_WBITS;
+    check(inflateInit2(&zip_, kGzipOnly) == Z_OK, "{}: cannot be read: zlib has no memory", name_);
+    gzip_ = in_part_ = true;
+    return true;
+  }
+
+  size_t take() {
+    if (zip_.avail_in == 0 && !read_more()) return 0;
+    const size_t count = std::min<size_t>(zip_.avail_in, text_.size());
+    std::memcpy(text_.data(), zip_.next_in, count);
+    zip_.next_in += count;
+    zip_.avail_in -= static_cast<unsigned>(count);
+    return count;
+  }
+
+  // A gzip file has one part or several; zeros may fill it up.
+  size_t unpack() {
+    zip_.next_out = reinterpret_cast<Bytef*>(text_.data());
+    zip_.avail_out = static_cast<unsigned>(text_.size());
+    for (;;) {
+      if (in_part_) {  // may have text left where no input is
+        const int code = inflate(&zip_, Z_NO_FLUSH);
+        check(code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR,
+              "{}: cannot be read: what gzip packed is damaged{}", name_,
+              zip_.msg ? fmt::format(" ({})", zip_.msg) : "");
+        in_part_ = code != Z_STREAM_END;
+        if (const size_t made = text_.size() - zip_.avail_out; made > 0) return made;
+      }
+      if (zip_.avail_in == 0 && !read_more()) return 0;
+      if (in_part_) continue;
+      if (*zip_.next_in != 0) {
+        inflateReset(&zip_);
+        in_part_ = true;
+      } else {
+        ++zip_.next_in;
+        --zip_.avail_in;
+      }
+    }
+  }
+
+  int descriptor_;
+  std::string name_;
+  bool owned_;
+  bool begun_ = false, gzip_ = false;
+  bool in_part_ = false;  // of a gzip file, which cannot end there
+  z_stream zip_{};        // in plain text, only what it says of the input
+  std::array<Bytef, 1 << 16> input_;
+  std::array<char, 1 << 16> text_;
+  size_t begin_ = 0, end_ = 0;  // of what is left of text_
 };
 
-}  // namespace
+LineReader::LineReader(const std::string& path) : name_(path) {
+  check(!std::filesystem::is_directory(path), "{}: is a directory, not a text file", path);
+  source_ = std::make_unique<Source>(::open(path.c_str(), O_RDONLY | O_CLOEXEC), path, true);
+}
 
-LineReader::LineReader(const std::string& path)
-    : name_(path), source_(std::make_unique<FileSource>(path)) {}
-
-LineReader::LineReader(std::istream& stream, std::string name)
-    : name_(std::move(name)), source_(std::make_unique<StreamSource>(stream, name_)) {}
+LineReader LineReader::standard_input() {
+  LineReader reader;
+  reader.name_ = "standard input";
+  reader.source_ = std::make_unique<Source>(STDIN_FILENO, reader.name_, false);
+  return reader;
+}
 
 LineReader::~LineReader() = default;
 LineReader::LineReader(LineReader&&) noexcept = default;

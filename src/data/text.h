@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <istream>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,9 +17,8 @@ class LineReader {
 
   /// Opens a file. Throws Error when it cannot be opened.
   explicit LineReader(const std::string& path);
-  /// Reads plain text from a stream, line by line as it arrives; `name` stands in the messages. The
-  /// stream must outlive the reader.
-  LineReader(std::istream& stream, std::string name);
+  /// Reads standard input, line by line as it arrives.
+  static LineReader standard_input();
   ~LineReader();
   LineReader(LineReader&&) noexcept;
   LineReader& operator=(LineReader&&) noexcept;
@@ -34,6 +32,8 @@ class LineReader {
   int64_t line_number() const { return line_number_; }
 
  private:
+  LineReader() = default;
+
   std::string name_;
   std::unique_ptr<Source> source_;
   int64_t line_number_ = 0;

@@ -5,6 +5,15 @@
 #include "train/checkpoint.h"
 
 namespace dragoman {
+namespace {
+
+// Whether models that differ in that setting compute something else.
+bool shapes_model(const std::string& key) {
+  const bool for_training = key.starts_with("model.init") || key.ends_with("dropout");
+  return key.starts_with("model.") && !for_training;
+}
+
+}  // namespace
 
 void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
                          const std::filesystem::path& output) {
@@ -20,10 +29,17 @@ void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
               vocabularies.target == first.vocabularies.target,
           "{}: has another vocabulary than {}: only checkpoints of one vocabulary can be averaged",
           reader.path().string(), first.path.string());
+    for (const Difference& difference : diff(first.config, reader.config())) {
+      check(!shapes_model(difference.key), "{}: is another model than {}: {}",
+            reader.path().string(), first.path.string(), difference.text());
+    }
     reader.read(reader.model_group(), parameters, next);
     const auto number = static_cast<double>(i);
     average_update(mean, next, static_cast<real>(1 - number / (number + 1)));
   }
+  check(!std::filesystem::exists(output) || !CheckpointReader(output).state(),
+        "{}: holds the state of a run, which could not be continued any more: choose another file",
+        output.string());
   save_checkpoint(output, first.config, first.vocabularies, parameters, {{kParametersGroup, mean}});
 }
 

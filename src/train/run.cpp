@@ -20,9 +20,25 @@
 namespace dragoman {
 namespace {
 
+// The checkpoint that a run goes on from. The best is newer than the last where the process was
+// killed between the two.
 std::optional<CheckpointReader> find_begun(const Config& config, const RunDirectory& directory) {
-  if (!std::filesystem::exists(directory.last())) return std::nullopt;
+  const bool has_best = std::filesystem::exists(directory.best());
+  if (!std::filesystem::exists(directory.last())) {
+    check(!has_best,
+          "{}: there is a best.h5 and no last.h5: a new run would replace it; to go on from there, "
+          "copy it to last.h5, else train in another directory (--output)",
+          directory.path().string());
+    return std::nullopt;
+  }
   CheckpointReader last(directory.last());
+  if (has_best && last.state()) {
+    CheckpointReader best(directory.best());
+    if (best.state() && best.state()->step > last.state()->step) last = std::move(best);
+  } else if (last.state() && last.state()->best.step > 0) {
+    log::warn("{}: best.h5, of step {}, is not there any more", directory.path().string(),
+              last.state()->best.step);
+  }
   const std::vector<std::string> differences = conflicts(last.config(), config);
   if (!differences.empty()) {
     fail_usage(
@@ -90,6 +106,8 @@ bool train_to_limit(const Config& config, const TrainingData& data,
   reset_peaks(device);
   Trainer trainer(config, data, directory, show_progress);
   if (begun) trainer.resume(*begun);
+  // Not before: it stays as it was if the run cannot be continued so.
+  write_atomically(directory.config(), to_yaml(config, /*commented=*/true));
   begun.reset();  // an open file would keep its space on the disk when it is replaced
   describe_model(config, data, trainer);
   std::filesystem::remove(directory.test_scores());  // they will be another model's
@@ -178,7 +196,7 @@ bool run_training(const Config& config, const ShowProgress& show_progress) {
   RunDirectory directory(config.run_directory());
   std::optional<CheckpointReader> begun = find_begun(config, directory);
   log::open_file(directory.train_log());  // and left open, for an error that ends the program
-  write_atomically(directory.config(), to_yaml(config, /*commented=*/true));
+  if (!begun) write_atomically(directory.config(), to_yaml(config, /*commented=*/true));
   set_thread_count(config.training.threads);
   precision_of(config.training.precision, "training.precision", device);  // throws
   const TrainingState state = begun && begun->state() ? *begun->state() : TrainingState{};

@@ -55,9 +55,11 @@ std::ofstream reopen(const fs::path& path, const std::string& header, const Trai
                      Covers covers) {
   std::string kept = header;
   if (fs::exists(path)) {
-    std::ifstream old(path);
-    for (std::string line; std::getline(old, line);) {
-      if (covers(state, line) && !old.eof()) kept += line + '\n';
+    const std::string old = read_file(path);
+    for (size_t begin = 0, end; (end = old.find('\n', begin)) != std::string::npos;
+         begin = end + 1) {
+      const std::string line = old.substr(begin, end - begin);
+      if (covers(state, line)) kept += line + '\n';
     }
   }
   write_atomically(path, kept);

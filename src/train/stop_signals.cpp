@@ -1,5 +1,6 @@
 #include "train/stop_signals.h"
 
+#include <array>
 #include <csignal>
 #include <cstdlib>
 
@@ -8,9 +9,18 @@ namespace {
 
 volatile std::sig_atomic_t stop_requested = 0;  // the signal
 
+constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
+
+bool ignored(int signal) {
+  struct sigaction action = {};
+  sigaction(signal, nullptr, &action);
+  return action.sa_handler == SIG_IGN;
+}
+
 void reset() {
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
+  for (const int signal : kSignals) {
+    if (!ignored(signal)) std::signal(signal, SIG_DFL);
+  }
 }
 
 void request_stop(int signal) {
@@ -26,8 +36,9 @@ StopSignals::StopSignals() {
   action.sa_handler = request_stop;
   action.sa_flags = SA_RESTART;  // reads and writes that were going on are not disturbed
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  for (const int signal : kSignals) {
+    if (!ignored(signal)) sigaction(signal, &action, nullptr);
+  }
 }
 
 StopSignals::~StopSignals() { reset(); }

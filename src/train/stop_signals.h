@@ -1,10 +1,10 @@
-// SIGINT and SIGTERM: a wish to stop soon, not at once.
+// SIGINT, SIGTERM and SIGHUP (the terminal is gone): a wish to stop soon, not at once.
 #pragma once
 
 namespace dragoman {
 
-/// While one lives, the first SIGINT or SIGTERM only makes `requested` true, and the second ends
-/// the process. There may be one at a time.
+/// While one lives, the first of them only makes `requested` true, and the second ends
+/// the process. There may be one at a time. A signal that was ignored, as nohup has it, still is.
 class StopSignals {
  public:
   StopSignals();

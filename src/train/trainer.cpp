@@ -163,8 +163,6 @@ void Trainer::validate(const StopRequested& stop) {
   show_samples(validation->hypotheses);
   directory_.write_translations("validation", fmt::format("step-{}", scores.step),
                                 config_.data.target, validation->hypotheses);
-  // Before last.h5: a run that is continued from there makes it again rather than missing it.
-  if (best) save_to(directory_.best());
   directory_.log_validation(state_, best);
   directory_.log({{"type", "validation"},
                   {"step", scores.step},
@@ -175,6 +173,8 @@ void Trainer::validate(const StopRequested& stop) {
                   {"bleu", scores.bleu},
                   {"best", best},
                   {"seconds", seconds}});
+  // Behind the logs, which a run that goes on from there keeps up to its step.
+  if (best) save_to(directory_.best());
 }
 
 void Trainer::save() {

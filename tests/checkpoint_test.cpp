@@ -227,6 +227,15 @@ TEST_F(CheckpointTest, EventFilesAreThoseOfTheTensorboardPackage) {
 }
 
 TEST_F(CheckpointTest, SaysWhichEventFileCannotBeWritten) {
+  // A clock that was set back does not put what came later before it.
+  std::filesystem::create_directory(directory_ / "events");
+  for (const double time : {1700000000.25, 1600000000.0})
+    TensorBoard(directory_ / "events", 1, [time] { return time; });
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_ / "events"))
+    names.insert(entry.path().filename());
+  EXPECT_THAT(names, ElementsAre("events.out.tfevents.1700000000.250000.dragoman",
+                                 "events.out.tfevents.1700000000.250001.dragoman"));
   EXPECT_THAT(complaint([&] { TensorBoard(directory_ / "nowhere", 0); }),
               AllOf(HasSubstr("nowhere/events.out.tfevents."), HasSubstr("cannot be written")));
 }

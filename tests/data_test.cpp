@@ -2,11 +2,14 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <atomic>
 #include <sstream>
+#include <thread>
 
 #include "core/check.h"
 #include "core/files.h"
 #include "core/hdf5.h"
+#include "core/log.h"
 #include "data/dataset.h"
 #include "data/prepare.h"
 #include "data/text.h"
@@ -249,6 +252,24 @@ TEST_F(DatasetTest, TheCacheServesTheSameInputOnly) {
   const TrainingData again = prepare(data, small_vocabulary());
   EXPECT_NE(again.dataset->path(), other.dataset->path());
   EXPECT_EQ(again.vocabularies.source.decode(again.dataset->read(42, 43).source[0]), "ba ko .");
+}
+
+TEST_F(DatasetTest, TextThatChangesWhileItIsReadIsNotCachedForWhatItWas) {
+  const DataConfig data = write_corpus(5000);
+  log::open_file(path("log"));
+  std::atomic<bool> over = false;
+  std::thread editor([&] {  // changes the text as soon as a vocabulary is learnt from it
+    while (!over && read_file(path("log")).find("learning") == std::string::npos)
+      std::this_thread::yield();
+    write_lines("train.de", invented_text(3, 5000));
+  });
+  const std::string error = complaint([&] { prepare(data, small_vocabulary("unigram", 150)); });
+  over = true;
+  editor.join();
+  log::close_file();
+  EXPECT_THAT(error, HasSubstr("the training text was changed while it was read"));
+  for (const auto& entry : fs::directory_iterator(directory_ / "cache"))
+    EXPECT_NE(entry.path().extension(), ".h5");
 }
 
 TEST_F(DatasetTest, GivenVocabulariesAreUsed) {

@@ -55,6 +55,15 @@ std::string survey(const std::vector<CorpusFiles>& corpora) {
   return description;
 }
 
+/// What was made of a text that changed meanwhile must not pass for that of the text before.
+void check_unchanged(const std::vector<CorpusFiles>& corpora, const std::string& text) {
+  const std::string now = survey(corpora);
+  check(now == text,
+        "the training text was changed while it was read: it was\n{}and is\n{}begin again when "
+        "nothing changes it any more",
+        text, now);
+}
+
 /// Opens the cached file `path` or makes it: `open` must throw when something is wrong with the
 /// file. A result is what `open` returns.
 template <class Open, class Make>
@@ -106,6 +115,7 @@ Vocabularies prepare_vocabularies(const VocabularyConfig& config,
               config.size, config.type);
     const Vocabulary source = Vocabulary::train(config, source_files);
     const Vocabulary target = config.shared ? source : Vocabulary::train(config, target_files);
+    check_unchanged(corpora, text);
     write_atomically(path, [&](const std::filesystem::path& temporary) {
       hdf5::File file = hdf5::File::create(temporary);
       file.set_attribute("/", "inputs", inputs);
@@ -249,6 +259,7 @@ std::shared_ptr<const Dataset> prepare_dataset(const std::vector<CorpusFiles>& c
       hdf5::File file = hdf5::File::create(temporary);
       const CorpusCounts counts =
           write_pairs(file, corpora, vocabularies, max_length, keep_text, threads);
+      check_unchanged(corpora, text);
       file.set_attribute("/", "format", std::string(Dataset::kFormat));
       file.set_attribute("/", "version", Dataset::kVersion);
       file.set_attribute("/", "inputs", inputs);

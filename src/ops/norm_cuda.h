@@ -336,7 +336,7 @@ PartialSums rows_and_sums(Device device, int64_t rows, int64_t columns, bool cen
   if (rows == 0) return {};
   constexpr int64_t kLeastRows = 4;  // of a block: its sums are numbers to be read again
   const dim3 block = block_for(columns);
-  const int at_once = cuda::blocks_at_once(held_gradients_kernel<F>, block.x * block.y);
+  const int at_once = cuda::blocks_at_once(device, held_gradients_kernel<F>, block.x * block.y);
   // As many as run at once, or fewer, so that all have equally many rows.
   const int64_t most = at_once * int64_t{cuda::properties_of(device.index).multiprocessors};
   const int64_t each = std::max((rows + most * block.y - 1) / (most * block.y),

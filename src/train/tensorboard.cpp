@@ -2,10 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
 
 #include "core/check.h"
 
@@ -95,12 +100,26 @@ std::string record(std::string_view bytes) {
   return length + bytes_of(masked_crc(length)) + std::string(bytes) + bytes_of(masked_crc(bytes));
 }
 
+constexpr std::string_view kPrefix = "events.out.tfevents.";
+
+// The time of the newest file there, 0 if there is none. TensorBoard reads the files of a directory
+// in the order of their names, and clocks may be set back.
+double newest(const std::filesystem::path& directory) {
+  double time = 0;
+  std::error_code ignored;  // whoever opens the file tells
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with(kPrefix)) time = std::max(time, std::atof(name.c_str() + kPrefix.size()));
+  }
+  return time;
+}
+
 }  // namespace
 
 TensorBoard::TensorBoard(const std::filesystem::path& directory, int64_t step, Clock clock)
     : clock_(std::move(clock)),
-      // TensorBoard reads the files of a directory in the order of their names.
-      path_(directory / fmt::format("events.out.tfevents.{:017.6f}.dragoman", clock_())),
+      path_(directory / fmt::format("{}{:017.6f}.dragoman", kPrefix,
+                                    std::max(clock_(), newest(directory) + 1e-6))),
       file_(path_, std::ios::binary) {
   write(0, text(event::kFileVersion, "brain.Event:2"));
   // From this step on, what was told before is void.

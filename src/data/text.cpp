@@ -59,8 +59,9 @@ class LineReader::Source {
     return end_ > 0;
   }
 
-  // More of what is in the file; false at its end.
+  // More of what is in the file; false at its end, which a terminal tells once.
   bool read_more() {
+    if (ended_) return false;
     ssize_t count = 0;
     do {
       count = ::read(descriptor_, input_.data(), input_.size());
@@ -70,7 +71,8 @@ class LineReader::Source {
           name_);
     zip_.next_in = input_.data();
     zip_.avail_in = static_cast<unsigned>(count);
-    return count > 0;
+    ended_ = count == 0;
+    return !ended_;
   }
 
   // Finds out what it is; false if it is empty.
@@ -122,7 +124,7 @@ class LineReader::Source {
   int descriptor_;
   std::string name_;
   bool owned_;
-  bool begun_ = false, gzip_ = false;
+  bool begun_ = false, ended_ = false, gzip_ = false;
   bool in_part_ = false;  // of a gzip file, which cannot end there
   z_stream zip_{};        // in plain text, only what it says of the input
   std::array<Bytef, 1 << 16> input_;

@@ -168,6 +168,9 @@ TEST(Config, UnknownKeyNamesFileLineAndNearestKey) {
   EXPECT_THAT(complaint("", {"training.max_step=5"}),
               HasSubstr("--set training.max_step=5: unknown key training.max_step; the nearest "
                         "valid key is training.max_steps"));
+  EXPECT_THAT(complaint("", {"decoding.beam=3"}), HasSubstr("is decoding.beam_size ("));
+  EXPECT_THAT(complaint("", {"warmup=3"}), HasSubstr("is training.warmup_steps ("));
+  EXPECT_THAT(complaint("", {"lr=1"}), HasSubstr("unknown key lr (`dragoman config` lists all)"));
 }
 
 TEST(Config, WrongTypeSaysWhereAndWhatIsExpected) {

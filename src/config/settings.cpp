@@ -123,9 +123,10 @@ void SettingsReader::reject_rest() {
       settings_.problems.push_back(fmt::format("{}: {}: expected {}, not settings below it",
                                                setting.where, leaf->path, leaf->kind));
     } else {
+      const std::string near = nearest(setting.key);
       settings_.problems.push_back(
-          fmt::format("{}: unknown key {}; the nearest valid key is {} ({})", setting.where,
-                      setting.key, nearest(setting.key), lister_));
+          fmt::format("{}: unknown key {}{} ({})", setting.where, setting.key,
+                      near.empty() ? "" : "; the nearest valid key is " + near, lister_));
     }
   }
 }
@@ -145,16 +146,18 @@ const SettingsReader::Key* SettingsReader::leaf_above(const std::string& key) co
   return nullptr;
 }
 
-// A key is near when it is spelled alike, or when its last word is and only the section is wrong.
+// A key is near when it is spelled alike, or when its last word is, or begins alike, and only the
+// section is wrong; where more than half of the word is otherwise, there is none.
 std::string SettingsReader::nearest(const std::string& key) const {
   const auto last_word = [](const std::string& path) { return path.substr(path.rfind('.') + 1); };
+  const std::string ours = last_word(key);
   const auto distance = [&](const Key& known) {
-    return std::min(edit_distance(key, known.path),
-                    1 + edit_distance(last_word(key), last_word(known.path)));
+    const std::string theirs = last_word(known.path);
+    if (theirs.starts_with(ours)) return known.path.starts_with(key) ? 1 : 2;
+    return std::min(edit_distance(key, known.path), 1 + edit_distance(ours, theirs));
   };
-  return std::min_element(keys_.begin(), keys_.end(),
-                          [&](const Key& a, const Key& b) { return distance(a) < distance(b); })
-      ->path;
+  const Key& found = *std::ranges::min_element(keys_, {}, distance);
+  return distance(found) <= std::max(2, static_cast<int>(ours.size()) / 2) ? found.path : "";
 }
 
 }  // namespace dragoman

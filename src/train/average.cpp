@@ -18,6 +18,9 @@ bool shapes_model(const std::string& key) {
 void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
                          const std::filesystem::path& output) {
   if (checkpoints.empty()) fail_usage("no checkpoint to average was given");
+  check(!std::filesystem::exists(output) || !CheckpointReader(output).state(),
+        "{}: holds the state of a run, which could not be continued any more: choose another file",
+        output.string());
   const LoadedModel first = load_model(checkpoints.front(), Device{});
   const Parameters& parameters = first.model->parameters();
   const Tensor mean = parameters.values().clone();
@@ -37,9 +40,6 @@ void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
     const auto number = static_cast<double>(i);
     average_update(mean, next, static_cast<real>(1 - number / (number + 1)));
   }
-  check(!std::filesystem::exists(output) || !CheckpointReader(output).state(),
-        "{}: holds the state of a run, which could not be continued any more: choose another file",
-        output.string());
   save_checkpoint(output, first.config, first.vocabularies, parameters, {{kParametersGroup, mean}});
 }
 

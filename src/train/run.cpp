@@ -198,7 +198,6 @@ bool run_training(const Config& config, const ShowProgress& show_progress) {
   log::open_file(directory.train_log());  // and left open, for an error that ends the program
   if (!begun) write_atomically(directory.config(), to_yaml(config, /*commented=*/true));
   set_thread_count(config.training.threads);
-  precision_of(config.training.precision, "training.precision", device);  // throws
   const TrainingState state = begun && begun->state() ? *begun->state() : TrainingState{};
   const std::string reason = begun ? reason_to_stop(config.training, state) : "";
   const bool ended = !reason.empty() && state.latest.step == state.step;
@@ -213,7 +212,10 @@ bool run_training(const Config& config, const ShowProgress& show_progress) {
   }
   describe_device(config, device);
   std::optional<TrainingData> data;
-  if (!ended) data = prepare(config, directory, begun);
+  if (!ended) {
+    precision_of(config.training.precision, "training.precision", device);  // throws
+    data = prepare(config, directory, begun);
+  }
   const StopSignals signals;  // from here on there is something to save
   if (!ended &&
       !train_to_limit(config, *data, std::move(begun), device, directory, show_progress)) {

@@ -4,11 +4,11 @@
 #include <set>
 
 #include "core/check.h"
-#include "core/hdf5.h"
 #include "data/batch.h"
 #include "data/prepare.h"
 #include "data/stream.h"
 #include "data_fixture.h"
+#include "hdf5/file.h"
 
 namespace dragoman {
 namespace {

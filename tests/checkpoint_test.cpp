@@ -1,15 +1,15 @@
 // What training leaves on the disk: checkpoints, logs, event files.
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/check.h"
-#include "train/average.h"
-#include "train/evaluation.h"
-#include "train/run.h"
-#include "train/run_directory.h"
-#include "train/tensorboard.h"
+#include "run/average.h"
+#include "run/evaluation.h"
+#include "run/run.h"
+#include "run/run_directory.h"
+#include "run/tensorboard.h"
 #include "train_fixture.h"
 
 namespace dragoman {

@@ -15,7 +15,7 @@
 #include <sstream>
 
 #include "places.h"
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
 
 namespace dragoman {
 namespace {

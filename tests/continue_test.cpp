@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "core/check.h"
-#include "train/run.h"
-#include "train/run_directory.h"
-#include "train/trainer.h"
+#include "run/run.h"
+#include "run/run_directory.h"
+#include "run/trainer.h"
 #include "train_fixture.h"
 
 namespace dragoman {

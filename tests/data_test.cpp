@@ -8,12 +8,12 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/hdf5.h"
 #include "core/log.h"
 #include "data/dataset.h"
 #include "data/prepare.h"
 #include "data/text.h"
 #include "data_fixture.h"
+#include "hdf5/file.h"
 
 namespace dragoman {
 namespace {

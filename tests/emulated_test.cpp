@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "core/bf16.h"
-#include "tensor/gpu/instructions_emulated.h"
+#include "tensor/gpu/emulated/instructions.h"
 #include "tensor/gpu/kernel.h"
 #include "tensor/tensor.h"
 

@@ -16,9 +16,9 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/hdf5.h"
 #include "core/parallel.h"
 #include "files_harness.h"
+#include "hdf5/file.h"
 
 namespace dragoman {
 namespace {

@@ -14,12 +14,12 @@
 
 #include "config/config.h"
 #include "core/check.h"
-#include "core/hdf5.h"
 #include "core/rng.h"
 #include "data/prepare.h"
 #include "files_harness.h"
-#include "train/checkpoint.h"
-#include "train/run.h"
+#include "hdf5/file.h"
+#include "run/checkpoint.h"
+#include "run/run.h"
 
 namespace dragoman {
 

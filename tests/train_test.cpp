@@ -4,22 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <csignal>
 #include <numbers>
 #include <numeric>
 
 #include "core/check.h"
 #include "ops/update.h"
 #include "tensor/cpu/threads.h"
-#include "train/limits.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
-#include "train/stop_signals.h"
 
 namespace dragoman {
 namespace {
-
-using ::testing::HasSubstr;
 
 // Schedules ---------------------------------------------------------------------------------------
 
@@ -234,92 +229,6 @@ TEST(Optimizer, KeepsAMovingAverage) {
     EXPECT_THROW(with_average(model.parameters, *model.optimizer, [] { fail("not now"); }), Error);
     EXPECT_EQ(model.first(model.parameters.values()), trained);
     EXPECT_TRUE(low_is_up_to_date());
-  }
-}
-
-// Limits ------------------------------------------------------------------------------------------
-
-TEST(Limits, EndTraining) {
-  TrainingConfig config;
-  config.max_steps = 10;
-  config.max_epochs = 3;
-  config.max_minutes = 2;
-  config.stop_patience = 4;
-  TrainingState state;
-  state.step = 9;
-  state.position.epoch = 2;
-  state.epochs = 2.4;
-  state.seconds = 119;
-  state.waited = 3;
-  EXPECT_EQ(reason_to_stop(config, state), "");
-  EXPECT_DOUBLE_EQ(fraction_done(config, state), 119.0 / 120);
-  const auto reason = [&](auto change) {
-    TrainingState changed = state;
-    change(changed);
-    return reason_to_stop(config, changed);
-  };
-  EXPECT_THAT(reason([](auto& s) { s.step = 10; }), HasSubstr("training.max_steps: 10"));
-  EXPECT_THAT(reason([](auto& s) { s.position.epoch = 3; }), HasSubstr("training.max_epochs: 3"));
-  EXPECT_THAT(reason([](auto& s) { s.seconds = 120; }), HasSubstr("training.max_minutes: 2"));
-  EXPECT_THAT(reason([](auto& s) { s.waited = 4; }), HasSubstr("no better bleu in 4 validations"));
-  config.max_steps = config.max_epochs = config.stop_patience = 0;
-  config.max_minutes = 0;
-  state.step = state.waited = 1'000'000;
-  EXPECT_EQ(reason_to_stop(config, state), "") << "0 is no limit";
-  EXPECT_EQ(fraction_done(config, state), 0);
-}
-
-TEST(Limits, TheBestIsByTheChosenMetric) {
-  const Scores first{.step = 1, .loss = 3, .perplexity = 9, .bleu = 10};
-  const Scores second{.step = 2, .loss = 4, .perplexity = 8, .bleu = 9};
-  const std::vector<std::pair<std::string, bool>> second_is_better = {
-      {"bleu", false}, {"loss", false}, {"perplexity", true}};
-  for (const auto& [metric, better] : second_is_better) {
-    TrainingConfig config;
-    config.stop_metric = metric;
-    TrainingState state;
-    EXPECT_TRUE(record_scores(config, first, state)) << metric;
-    EXPECT_EQ(record_scores(config, second, state), better) << metric;
-    EXPECT_EQ(state.best, better ? second : first) << metric;
-    EXPECT_EQ(state.latest, second);
-    EXPECT_EQ(state.waited, better ? 0 : 1);
-    EXPECT_FALSE(record_scores(config, second, state)) << "an equal one is no better";
-  }
-  TrainingState state;
-  EXPECT_TRUE(record_scores({}, {.step = 1, .loss = 7, .bleu = 0}, state));
-  EXPECT_TRUE(record_scores({}, {.step = 2, .loss = 6, .bleu = 0}, state)) << "BLEU is often 0";
-  EXPECT_FALSE(record_scores({}, {.step = 3, .loss = 6.5, .bleu = 0}, state));
-}
-
-TEST(Limits, APlateauIsPatienceWithoutABetterScoreAfterTheWarmup) {
-  TrainingConfig config;
-  config.schedule = "plateau";
-  config.plateau_patience = 2;
-  config.warmup_steps = 2;
-  TrainingState state;
-  for (int64_t step = 1; step <= 7; ++step) {
-    record_scores(config, {.step = step, .bleu = 5}, state);
-    // 1 is the best, 2 is in the warm-up, 3 and 4 make a plateau, 5 and 6 the next.
-    EXPECT_EQ(state.plateaus, step < 4 ? 0 : step < 6 ? 1 : 2) << step;
-  }
-  record_scores(config, {.step = 8, .bleu = 6}, state);
-  EXPECT_EQ(state.plateau_waited, 0);
-}
-
-// Signals -----------------------------------------------------------------------------------------
-
-TEST(StopSignals, TheFirstIsAWishAndTheSecondEndsTheProcess) {
-  const auto is_default = [](int signal) {
-    struct sigaction action = {};
-    sigaction(signal, nullptr, &action);
-    return action.sa_handler == SIG_DFL;
-  };
-  for (const int signal : {SIGINT, SIGTERM}) {
-    const StopSignals signals;
-    EXPECT_FALSE(StopSignals::requested());
-    std::raise(signal);
-    EXPECT_TRUE(StopSignals::requested());
-    EXPECT_TRUE(is_default(SIGINT) && is_default(SIGTERM));
   }
 }
 

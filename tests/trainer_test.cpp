@@ -11,12 +11,12 @@
 #include <set>
 
 #include "core/check.h"
+#include "run/evaluation.h"
+#include "run/run.h"
+#include "run/run_directory.h"
+#include "run/trainer.h"
 #include "tensor/cpu/threads.h"
 #include "tensor/gemm.h"
-#include "train/evaluation.h"
-#include "train/run.h"
-#include "train/run_directory.h"
-#include "train/trainer.h"
 #include "train_fixture.h"
 
 namespace dragoman {

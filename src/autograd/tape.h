@@ -36,7 +36,7 @@ struct Sink {
   /// Where that operation would have it, beside the gradients of others: memory of the preferred
   /// type. Undefined where it does not matter.
   std::function<Tensor()> place;
-  /// Writes what is still to be written of a gradient that counts as written (ops/late_sums.h).
+  /// Writes what is still to be written of a gradient that counts as written (ops/batched_sums.h).
   std::function<void()> settle;
 
   /// Does so.

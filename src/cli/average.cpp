@@ -7,7 +7,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
-#include "train/average.h"
+#include "run/average.h"
 
 namespace dragoman {
 namespace {

@@ -10,8 +10,8 @@
 #include "cli/config.h"
 #include "cli/machine_options.h"
 #include "config/study.h"
+#include "run/stop_signals.h"
 #include "study/study.h"
-#include "train/stop_signals.h"
 
 namespace dragoman {
 namespace {

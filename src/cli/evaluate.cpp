@@ -13,8 +13,8 @@
 #include "core/check.h"
 #include "data/text.h"
 #include "eval/significance.h"
-#include "train/checkpoint.h"
-#include "train/evaluation.h"
+#include "run/checkpoint.h"
+#include "run/evaluation.h"
 
 namespace dragoman {
 namespace {

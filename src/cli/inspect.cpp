@@ -13,7 +13,7 @@
 #include "core/check.h"
 #include "core/progress.h"
 #include "data/dataset.h"
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
 
 namespace dragoman {
 namespace {

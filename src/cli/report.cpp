@@ -7,9 +7,9 @@
 
 #include "cli/machine_options.h"
 #include "core/check.h"
+#include "run/checkpoint.h"
+#include "run/stop_signals.h"
 #include "study/comparison.h"
-#include "train/checkpoint.h"
-#include "train/stop_signals.h"
 
 namespace dragoman {
 namespace {

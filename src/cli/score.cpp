@@ -9,7 +9,7 @@
 #include "core/progress.h"
 #include "data/text.h"
 #include "decode/scoring.h"
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
 
 namespace dragoman {
 namespace {

@@ -8,8 +8,8 @@
 #include "cli/config.h"
 #include "cli/machine_options.h"
 #include "config/config.h"
-#include "train/run.h"
-#include "train/stop_signals.h"
+#include "run/run.h"
+#include "run/stop_signals.h"
 
 namespace dragoman {
 namespace {

@@ -19,7 +19,7 @@
 #include "data/text.h"
 #include "decode/alignment.h"
 #include "decode/translator.h"
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
 
 namespace dragoman {
 namespace {

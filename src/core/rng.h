@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "core/late.h"
+#include "core/device_value.h"
 #include "core/real.h"
 
 namespace dragoman {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/check.h"
-#include "core/hdf5.h"
+#include "hdf5/file.h"
 
 namespace dragoman {
 

@@ -6,8 +6,8 @@
 
 #include "core/check.h"
 #include "core/files.h"
-#include "core/hdf5.h"
 #include "core/log.h"
+#include "hdf5/file.h"
 
 namespace dragoman {
 

@@ -11,9 +11,9 @@
 #include "ops/column_gradients.h"
 #include "ops/ops.h"
 #if defined(DRAGOMAN_KERNELS)
-#include "ops/attention_step_cuda.h"
-#include "ops/flash_backward_cuda.h"
-#include "ops/flash_forward_cuda.h"
+#include "ops/gpu/attention_step.h"
+#include "ops/gpu/flash_backward.h"
+#include "ops/gpu/flash_forward.h"
 #endif
 
 namespace dragoman {

@@ -14,7 +14,7 @@
 #include "ops/products.h"
 #include "tensor/launch.h"
 #if defined(DRAGOMAN_KERNELS)
-#include "ops/loss_cuda.h"
+#include "ops/gpu/loss.h"
 #endif
 
 namespace dragoman {

@@ -1,10 +1,10 @@
 // Normalisation of rows, of a matrix or of a residual sum that is made in the same pass. Forward
 // keeps two numbers a row; backward computes the normalised values again from them.
-#include "ops/late_sums.h"
+#include "ops/batched_sums.h"
 #include "ops/norm_kernel.h"
 #include "ops/ops.h"
 #if defined(DRAGOMAN_KERNELS)
-#include "ops/norm_cuda.h"
+#include "ops/gpu/norm.h"
 #endif
 
 namespace dragoman {

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "autograd/tape.h"
-#include "ops/late_products.h"
-#include "ops/late_sums.h"
+#include "ops/batched_products.h"
+#include "ops/batched_sums.h"
 
 namespace dragoman {
 

@@ -14,11 +14,11 @@
 #include "decode/observation.h"
 #include "report/lengths.h"
 #include "report/page.h"
+#include "run/checkpoint.h"
+#include "run/run.h"
 #include "study/outputs.h"
 #include "study/run_log.h"
 #include "tensor/cpu/threads.h"
-#include "train/checkpoint.h"
-#include "train/run.h"
 
 namespace dragoman {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "config/config.h"
 #include "report/results.h"
+#include "run/evaluation.h"
 #include "tensor/device.h"
-#include "train/evaluation.h"
 
 namespace dragoman {
 

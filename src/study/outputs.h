@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "report/results.h"
-#include "train/checkpoint.h"
-#include "train/evaluation.h"
+#include "run/checkpoint.h"
+#include "run/evaluation.h"
 
 namespace dragoman {
 

@@ -7,10 +7,10 @@
 
 #include "core/log.h"
 #include "core/progress.h"
+#include "run/run.h"
+#include "run/stop_signals.h"
 #include "study/comparison.h"
 #include "study/run_log.h"
-#include "train/run.h"
-#include "train/stop_signals.h"
 
 namespace dragoman {
 namespace {

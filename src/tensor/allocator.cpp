@@ -9,7 +9,7 @@
 
 #include "tensor/gpu.h"
 #if defined(DRAGOMAN_EMULATED_GPU)
-#include "tensor/gpu/gpu_emulated.h"
+#include "tensor/gpu/emulated/gpu.h"
 #endif
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>

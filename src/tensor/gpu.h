@@ -1,5 +1,6 @@
 // What the engine needs of a GPU's runtime library. Three files implement it, of which a build has
-// one: gpu_cuda.cpp, gpu_absent.cpp (no GPU), and gpu_emulated.cpp (the host pretends, for tests).
+// one: gpu_cuda.cpp, gpu_absent.cpp (no GPU), and gpu/emulated/gpu.cpp (the host pretends, for
+// tests).
 #pragma once
 
 #include <cstddef>

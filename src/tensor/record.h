@@ -6,7 +6,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "core/late.h"
+#include "core/device_value.h"
 #include "tensor/gpu.h"
 #include "tensor/tensor.h"
 

@@ -1,5 +1,5 @@
 // Instructions of a GPU that C++ has no name for: those of the matrix units, and copies that run
-// while a thread goes on. instructions_emulated.h has the same for the host.
+// while a thread goes on. emulated/instructions.h has the same for the host.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,9 @@
 // What a kernel is written with, and how it is launched: with CUDA, kernel_cuda.h; in the build
-// that emulates a GPU, kernel_emulated.h, where the same kernels are code of the host.
+// that emulates a GPU, emulated/kernel.h, where the same kernels are code of the host.
 #pragma once
 
 #if defined(DRAGOMAN_EMULATED_GPU)
-#include "tensor/gpu/kernel_emulated.h"
+#include "tensor/gpu/emulated/kernel.h"
 #else
 #include "tensor/gpu/kernel_cuda.h"
 #endif

@@ -7,7 +7,7 @@
 #include "core/bf16.h"
 #include "tensor/gpu/kernel.h"
 #if defined(DRAGOMAN_EMULATED_GPU)
-#include "tensor/gpu/instructions_emulated.h"
+#include "tensor/gpu/emulated/instructions.h"
 #else
 #include "tensor/gpu/instructions_cuda.h"
 #endif

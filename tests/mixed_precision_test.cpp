@@ -52,7 +52,7 @@ std::vector<Writer> writers(const Maker& make) {
   std::vector<Writer> list;
   const auto activation = [&](const char* name, auto function) {
     list.push_back({name, [function](Tape& t, const Variable& x, DType type) {
-                      return function(t, x, Finish{.dropout = 0.25, .type = type});
+                      return function(t, x, Epilogue{.dropout = 0.25, .type = type});
                     }});
   };
   activation("relu", relu);
@@ -86,7 +86,7 @@ std::vector<Writer> writers(const Maker& make) {
          return permute_rows(t, {x, x}, {{reversed, reversed}, {reversed, reversed}}, type);
        }});
   list.push_back({"concat_rows", [=](Tape& t, const Variable& x, DType type) {
-                    const Variable low = x.with_low(convert(x.value(), DType::kBf16));
+                    const Variable low = x.with_bf16_copy(convert(x.value(), DType::kBf16));
                     return concat_rows(t, {x, low}, type);
                   }});
   list.push_back({"attention", [=](Tape& t, const Variable& x, DType type) {
@@ -109,7 +109,8 @@ Outcome run(const Maker& make, const Writer& writer, DType products, bool low_we
   const Variable x = Variable::leaf(make.normal({kRows, kColumns}, 1));
   const Variable w = writer.run(tape, x, products);
   const Variable value = Variable::leaf(make.normal({32, w.columns()}, 2));
-  const Variable weight = low_weight ? value.with_low(convert(value.value(), DType::kBf16)) : value;
+  const Variable weight =
+      low_weight ? value.with_bf16_copy(convert(value.value(), DType::kBf16)) : value;
   const Variable bias = Variable::leaf(make.normal({32}, 3));
   const Variable y = linear(tape, w, weight, bias);
   Tensor projection = make.normal(y.shape(), 4);
@@ -314,8 +315,8 @@ TEST_P(MixedPrecision, ProductsReadTheCopyOfAWeight) {
   Tape tape;
   tape.set_products(DType::kBf16);
   const Variable x(make.normal({4, 8}, 1));
-  const Variable weight =
-      Variable(make.normal({8, 8}, 2)).with_low(Tensor::zeros({8, 8}, DType::kBf16, make.device));
+  const Variable weight = Variable(make.normal({8, 8}, 2))
+                              .with_bf16_copy(Tensor::zeros({8, 8}, DType::kBf16, make.device));
   EXPECT_THAT(linear(tape, x, weight).value().to_host(), testing::Each(0));
   tape.set_products(DType::kReal);
   EXPECT_THAT(linear(tape, x, weight).value().to_host(), testing::Contains(testing::Ne(0)));
@@ -378,7 +379,7 @@ TEST_P(MixedPrecision, PermutedRowsComeWithTheCopyThatProductsRead) {
   tape.set_products(DType::kBf16);
   const Tensor order = make.ids({2, 1, 0});
   const Variable y = permute_rows(tape, {Variable(make.normal({3, 8}, 1))}, {{order, order}});
-  EXPECT_EQ(convert(y.low(), DType::kReal).to_host(), rounded(y.value()));
+  EXPECT_EQ(convert(y.bf16_copy(), DType::kReal).to_host(), rounded(y.value()));
 }
 
 TEST_P(MixedPrecision, OperationsThatFeedAProductWriteItsGradientAsBf16) {
@@ -424,7 +425,7 @@ TEST_P(MixedPrecision, CellsBetweenProducts) {
       } else {
         now = lstm_cell(tape, input, from_state, now.cell, more);
       }
-      EXPECT_EQ(now.hidden.low().defined(), products == DType::kBf16);
+      EXPECT_EQ(now.hidden.bf16_copy().defined(), products == DType::kBf16);
     }
     tape.backward(sum(tape, now.hidden));
     std::vector<std::vector<real>> found;

@@ -497,11 +497,11 @@ TEST(DeviceBatch, RoundsUpTheStepsOfRecurrentLayers) {
 
 // Three sentences of 2, 1 and 3 tokens, and a place more at every step.
 TEST(Packing, IsReadInTimeLongestSentenceFirst) {
-  const Outline outline{.bounds = {0, 2, 3, 6, 8}, .longest = 3, .read = 3, .steps = {4, 3, 2, 1}};
+  const PackingPlan plan{.bounds = {0, 2, 3, 6, 8}, .longest = 3, .read = 3, .steps = {4, 3, 2, 1}};
   std::vector<int32_t> words;
-  append_packing(outline, words);
+  append_packing(plan, words);
   int64_t place = 0;
-  const Packing packing = packing_at(Tensor::from(words, {std::ssize(words)}), place, outline);
+  const Packing packing = packing_at(Tensor::from(words, {std::ssize(words)}), place, plan);
   EXPECT_EQ(place, std::ssize(words));
   EXPECT_FALSE(packing.longest_first);
   const auto numbers = [](const Tensor& tensor) { return tensor.to_host<int32_t>(); };

@@ -84,7 +84,7 @@ void add_arithmetic(Table& table, const Sizes&, int64_t n, int64_t d) {
 }
 
 void add_activations(Table& table, const Sizes&, int64_t n, int64_t d) {
-  using Unary = Variable (*)(Tape&, const Variable&, const Finish&);
+  using Unary = Variable (*)(Tape&, const Variable&, const Epilogue&);
   const auto unary = [&](std::string name, Unary op, auto f) {
     table.row(
         name, "", {{n, d}}, [op](Tape& t, const Variables& x) { return op(t, x[0], {}); },

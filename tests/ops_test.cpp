@@ -404,7 +404,7 @@ TEST(Norms, OfLongRowsHaveMeanZeroAndVarianceOne) {
 
 // What went wrong must stay visible.
 TEST(NaN, PassesThroughEveryActivation) {
-  using Activation = Variable (*)(Tape&, const Variable&, const Finish&);
+  using Activation = Variable (*)(Tape&, const Variable&, const Epilogue&);
   const Activation activations[] = {relu, gelu, silu, tanh, sigmoid};
   Tape tape;
   const Variable nan(Tensor::from(std::vector<real>{std::numeric_limits<real>::quiet_NaN()}));

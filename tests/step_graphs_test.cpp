@@ -205,7 +205,7 @@ TEST(StepGraphs, AreMadeTheSecondTimeAndForgottenWhenTheyAreMany) {
   for (const Device device : gpus()) {
     StepGraphs graphs(device);
     // Adds up the first ids of the batches: as the losses of an update.
-    const Record<UpdateResult> sum(device);
+    const Record<StepResult> sum(device);
     const Variable table(Tensor::from(std::vector<real>{0, 1, 2, 3, 4, 5}, {6, 1}, device));
     int calls = 0;
     const StepGraphs::Work work = [&](const DeviceBatch& batch) {

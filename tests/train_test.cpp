@@ -89,10 +89,10 @@ std::vector<real> random_values(size_t n, uint64_t seed) {
   return values;
 }
 
-UpdateResult norm_of(const std::vector<real>& values, Device device = {}) {
-  const Record<UpdateOrders> orders(device);
-  const Record<UpdateResult> result(device);
-  measure_gradients(Tensor::from(values, {std::ssize(values)}, device), orders, result);
+StepResult norm_of(const std::vector<real>& values, Device device = {}) {
+  const Record<StepInputs> inputs(device);
+  const Record<StepResult> result(device);
+  measure_gradients(Tensor::from(values, {std::ssize(values)}, device), inputs, result);
   return result.read();
 }
 
@@ -121,14 +121,14 @@ TEST(Update, AdamIsThatOfThePapers) {
   const std::vector<real> start = random_values(n, 7);
   const Tensor values = Tensor::from(start), mean = Tensor::zeros({n}),
                variance = Tensor::zeros({n}), low = Tensor::zeros({n}, DType::kBf16);
-  const Record<UpdateOrders> orders(Device{});
-  const Record<UpdateResult> result(Device{});
+  const Record<StepInputs> inputs(Device{});
+  const Record<StepResult> result(Device{});
   std::vector<double> x(start.begin(), start.end()), m(n), v(n);
   for (int t = 1; t <= 5; ++t) {
     const std::vector<real> gradients = random_values(n, 100 + static_cast<uint64_t>(t));
-    orders.write(adam_orders(options, t, rate));
+    inputs.write(adam_inputs(options, t, rate));
     result.write({.gradient_scale = static_cast<real>(scale), .finite = true});
-    adam_update({values, mean, variance, low}, Tensor::from(gradients), options, orders, result);
+    adam_update({values, mean, variance, low}, Tensor::from(gradients), options, inputs, result);
     for (size_t i = 0; i < n; ++i) {
       const double g = scale * gradients[i];
       m[i] = beta1 * m[i] + (1 - beta1) * g;
@@ -148,7 +148,7 @@ TEST(Update, AdamIsThatOfThePapers) {
 struct SmallModel {
   explicit SmallModel(const std::string& settings, Device device = {})
       : config(parse_config("training: {" + settings + "}", "test").training),
-        orders(device),
+        inputs(device),
         result(device) {
     parameters.add("a", {3}, Start::kOnes);
     parameters.add("b", {2, 2}, Start::kOnes);
@@ -162,8 +162,8 @@ struct SmallModel {
       part.copy_from(Tensor::from(std::vector<real>(static_cast<size_t>(part.size()), gradient),
                                   part.shape()));
     }
-    orders.write(optimizer->orders(number, rate, tokens));
-    optimizer->update(orders, result);
+    inputs.write(optimizer->inputs(number, rate, tokens));
+    optimizer->update(inputs, result);
     return result.read().norm;
   }
   double first(const Tensor& flat) const { return flat.to_host()[0]; }
@@ -171,8 +171,8 @@ struct SmallModel {
   TrainingConfig config;
   Parameters parameters;
   std::optional<Optimizer> optimizer;
-  Record<UpdateOrders> orders;
-  Record<UpdateResult> result;
+  Record<StepInputs> inputs;
+  Record<StepResult> result;
 };
 
 TEST(Optimizer, DescendsTheMeanOverTokensAndClipsIt) {
@@ -207,10 +207,10 @@ TEST(Optimizer, ChangesNothingForAGradientThatIsNotFinite) {
 TEST(Optimizer, KeepsAMovingAverage) {
   for (const Device device : all_devices()) {
     SmallModel model("ema_decay: 0.3", device);
-    model.parameters.make_low();
-    const auto low_is_up_to_date = [&] {
+    model.parameters.make_bf16_copy();
+    const auto bf16_copy_is_up_to_date = [&] {
       const Parameters& p = model.parameters;
-      return p.low().to_host<Bf16>() == convert(p.values(), DType::kBf16).to_host<Bf16>();
+      return p.bf16_copy().to_host<Bf16>() == convert(p.values(), DType::kBf16).to_host<Bf16>();
     };
     double average = 1;
     for (int t = 1; t <= 4; ++t) {
@@ -222,13 +222,13 @@ TEST(Optimizer, KeepsAMovingAverage) {
     const double trained = model.first(model.parameters.values());
     const auto look = [&] {
       EXPECT_NEAR(model.first(model.parameters.values()), average, 1e-6);
-      EXPECT_TRUE(low_is_up_to_date()) << "else a validation in bf16 is of other weights";
+      EXPECT_TRUE(bf16_copy_is_up_to_date()) << "else a validation in bf16 is of other weights";
     };
     with_average(model.parameters, *model.optimizer, look);
     EXPECT_EQ(model.first(model.parameters.values()), trained);
     EXPECT_THROW(with_average(model.parameters, *model.optimizer, [] { fail("not now"); }), Error);
     EXPECT_EQ(model.first(model.parameters.values()), trained);
-    EXPECT_TRUE(low_is_up_to_date());
+    EXPECT_TRUE(bf16_copy_is_up_to_date());
   }
 }
 

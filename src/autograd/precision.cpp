@@ -15,8 +15,8 @@ Precision precision_of(const std::string& value, const std::string& key, Device 
         "{}: tf32 is for GPUs, and this is the cpu; use fp32, or auto, which takes bf16 where the "
         "processor has it",
         key);
-  const bool low = fast && (value == "bf16" || value == "auto");
-  return {low ? DType::kBf16 : DType::kReal, value == "tf32"};
+  const bool bf16 = fast && (value == "bf16" || value == "auto");
+  return {bf16 ? DType::kBf16 : DType::kReal, value == "tf32"};
 }
 
 std::string to_string(Precision precision) {

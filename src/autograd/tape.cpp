@@ -8,7 +8,7 @@
 #include "core/profile.h"
 
 namespace dragoman {
-void Tape::set_training(uint64_t seed, Late<uint32_t> step, uint32_t site) {
+void Tape::set_training(uint64_t seed, DeviceValue<uint32_t> step, uint32_t site) {
   training_ = true;
   key_ = {.seed = seed, .step = step, .site = site};
 }

@@ -99,13 +99,13 @@ class Variable {
 
   /// The same variable with a bf16 copy of its value, for matrix products, which its owner keeps up
   /// to date: weights have one.
-  Variable with_low(Tensor low) const {
+  Variable with_bf16_copy(Tensor bf16_copy) const {
     Variable copy = *this;
-    copy.low_ = std::move(low);
+    copy.bf16_copy_ = std::move(bf16_copy);
     return copy;
   }
   /// That copy, or undefined.
-  const Tensor& low() const { return low_; }
+  const Tensor& bf16_copy() const { return bf16_copy_; }
 
   /// What a backward function keeps of an input whose value it does not read: the way to its
   /// gradient, so that the value's memory is free.
@@ -136,7 +136,7 @@ class Variable {
   void add(Tensor gradient, bool shared) const;
 
   Tensor value_;
-  Tensor low_;
+  Tensor bf16_copy_;
   std::shared_ptr<Sink> sink_;
 };
 
@@ -159,7 +159,7 @@ class Tape {
       : recording_(false), prepared_(std::move(prepared)) {}
 
   /// Turns dropout on, its masks drawn from (`seed`, `step`, places in the model from `site` on).
-  void set_training(uint64_t seed, Late<uint32_t> step, uint32_t site = 0);
+  void set_training(uint64_t seed, DeviceValue<uint32_t> step, uint32_t site = 0);
   bool training() const { return training_; }
   bool recording() const { return recording_; }
   /// The key of the next dropout mask. The n-th call of a step always gives the same key.

@@ -8,15 +8,15 @@ namespace dragoman {
 /// What a launch hands over by value on a CPU. Work that a GPU repeats as it was captured
 /// (tensor/graph.h) must read anew what changes from step to step: there it is an address.
 template <class T>
-class Late {
+class DeviceValue {
  public:
-  constexpr Late() = default;
-  DRAGOMAN_HOST_DEVICE constexpr Late(const T& value) : value_(value) {}
+  constexpr DeviceValue() = default;
+  DRAGOMAN_HOST_DEVICE constexpr DeviceValue(const T& value) : value_(value) {}
   /// What stands at an address in the memory of the GPU that the kernel will run on.
-  static constexpr Late at(const T* address) {
-    Late late;
-    late.address_ = address;
-    return late;
+  static constexpr DeviceValue at(const T* address) {
+    DeviceValue there;
+    there.address_ = address;
+    return there;
   }
 
   /// Whether the host knows it.

@@ -79,7 +79,7 @@ class Random {
 /// The name of one dropout mask: the run's seed, the training step and the place in the model.
 struct RandomKey {
   uint64_t seed = 0;
-  Late<uint32_t> step = {};
+  DeviceValue<uint32_t> step = {};
   uint32_t site = 0;
 };
 

@@ -48,7 +48,7 @@ int64_t fillers(const Sentences& sentences, int64_t tokens, int64_t longest) {
 // One side of a batch in a bucket.
 struct Side {
   const Sentences& sentences;
-  Outline outline;
+  PackingPlan plan;
 };
 Side side_of(const Sentences& sentences, const Bucket& bucket, int64_t tokens, int64_t longest,
              const std::vector<int64_t>& steps) {
@@ -85,17 +85,17 @@ void append_filled(const std::vector<int32_t>& ids, int32_t filler, int64_t coun
 std::vector<int32_t> words_of(const Batch& batch, const Bucket& bucket) {
   std::vector<int32_t> words;
   for (const Side& side : {source_of(batch, bucket), target_of(batch, bucket)}) {
-    append_filled(side.sentences.ids, kFiller, side.outline.tokens(), words);
-    append_packing(side.outline, words);
+    append_filled(side.sentences.ids, kFiller, side.plan.tokens(), words);
+    append_packing(side.plan, words);
   }
   append_filled(batch.target_output.ids, -1, bucket.target_tokens, words);
   return words;
 }
 
-TokenBatch view(const Tensor& words, int64_t& place, const Outline& outline) {
-  const Tensor ids = words.view(place, {outline.tokens()});
-  place += outline.tokens();
-  return {ids, packing_at(words, place, outline)};
+TokenBatch view(const Tensor& words, int64_t& place, const PackingPlan& plan) {
+  const Tensor ids = words.view(place, {plan.tokens()});
+  place += plan.tokens();
+  return {ids, packing_at(words, place, plan)};
 }
 
 }  // namespace
@@ -110,12 +110,12 @@ Bucket exact_bucket(const Batch& batch) {
           steps_of(batch.target_input.offsets)};
 }
 
-Bucket rounded_bucket(const Batch& batch, const Reading& source, const Reading& target) {
+Bucket rounded_bucket(const Batch& batch, const SideLimits& source, const SideLimits& target) {
   const Rounding of_source = source.in_time ? kSourceInTime : kAtOnce;
   const Rounding of_target = target.in_time ? kTargetInTime : kAtOnce;
-  const auto longest = [](const Sentences& side, const Reading& reading) {
+  const auto longest = [](const Sentences& side, const SideLimits& limits) {
     return std::min(round_up(side.max_length(), 32),
-                    std::max<int64_t>(reading.longest, side.max_length()));
+                    std::max<int64_t>(limits.longest, side.max_length()));
   };
   Bucket bucket{.source_tokens = rounded(batch.source.tokens(), of_source.tokens, 16),
                 .target_tokens = rounded(batch.target_input.tokens(), of_target.tokens, 16),
@@ -148,8 +148,8 @@ DeviceBatch::DeviceBatch(const Batch& batch, const Bucket& bucket, Device device
   const std::vector<int32_t> words = words_of(batch, bucket);
   words_ = Tensor::from(words, {std::ssize(words)}, device);
   int64_t place = 0;
-  source_ = view(words_, place, source_of(batch, bucket).outline);
-  target_input_ = view(words_, place, target_of(batch, bucket).outline);
+  source_ = view(words_, place, source_of(batch, bucket).plan);
+  target_input_ = view(words_, place, target_of(batch, bucket).plan);
   targets_ = words_.view(place, {bucket.target_tokens});
 }
 

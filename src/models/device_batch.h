@@ -26,7 +26,7 @@ struct Bucket {
 };
 
 /// How one side of a model reads its sentences.
-struct Reading {
+struct SideLimits {
   int64_t longest = 0;   ///< The longest that it can, in tokens.
   bool in_time = false;  ///< By recurrent layers.
 };
@@ -43,7 +43,7 @@ Bucket exact_bucket(const Batch& batch);
 /// Between a power of two and the next there are four numbers of sentences, eight of target tokens
 /// and four of target steps; half as many of source tokens and steps, which cost less. A step has
 /// the rows of all sentences, or of an eighth of them and so on, but not less than 32.
-Bucket rounded_bucket(const Batch& batch, const Reading& source, const Reading& target);
+Bucket rounded_bucket(const Batch& batch, const SideLimits& source, const SideLimits& target);
 
 /// The tensors of a batch, views of one buffer that is written in one copy. What a bucket has more
 /// than the batch are sentences after the batch's, as long as may be, then empty ones. Recurrent

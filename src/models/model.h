@@ -44,7 +44,7 @@ class Encoder {
   virtual Memory encode(Tape& tape, const Variable& embedded, const Packing& packing,
                         AttentionMaps* maps) const = 0;
   /// How it reads them.
-  virtual Reading reading() const = 0;
+  virtual SideLimits limits() const = 0;
 };
 
 /// Where a decoder stands in its hypotheses: one row each. Only its decoder knows what is in it.
@@ -84,7 +84,7 @@ class Decoder {
   /// Whether its steps can say where they attended to.
   virtual bool has_attention() const = 0;
   /// How it reads targets, of which it can write as long ones.
-  virtual Reading reading() const = 0;
+  virtual SideLimits limits() const = 0;
 };
 
 /// An encoder, a decoder, their embeddings and the output layer.
@@ -107,7 +107,7 @@ class Model {
   }
   /// Shapes for it that many batches share.
   Bucket rounded_bucket(const Batch& batch) const {
-    return dragoman::rounded_bucket(batch, encoder_->reading(), decoder_->reading());
+    return dragoman::rounded_bucket(batch, encoder_->limits(), decoder_->limits());
   }
 
   /// `maps`, if not null, gets where the encoder attended to.
@@ -132,8 +132,8 @@ class Model {
   void reorder(DecoderState& state, const Tensor& rows) const;
 
   bool has_attention() const { return decoder_->has_attention(); }
-  int64_t longest_source() const { return encoder_->reading().longest; }
-  int64_t longest_target() const { return decoder_->reading().longest; }
+  int64_t longest_source() const { return encoder_->limits().longest; }
+  int64_t longest_target() const { return decoder_->limits().longest; }
   int64_t target_vocabulary() const { return target_vocabulary_; }
 
  private:

@@ -32,7 +32,7 @@ class RecurrentDecoder : public Decoder {
                    bool want_attention) const override;
   void reorder(DecoderState& state, const Tensor& rows) const override;
   bool has_attention() const override { return attention_ != Attention::kNone; }
-  Reading reading() const override { return {.longest = 1 << 20, .in_time = true}; }
+  SideLimits limits() const override { return {.longest = 1 << 20, .in_time = true}; }
 
  private:
   enum class Attention { kNone, kAdditive, kDot, kGeneral };

@@ -15,7 +15,7 @@ class RecurrentEncoder : public Encoder {
   RecurrentEncoder(const Scope& scope, const EncoderConfig& config);
   Memory encode(Tape& tape, const Variable& embedded, const Packing& packing,
                 AttentionMaps* maps) const override;
-  Reading reading() const override { return {.longest = 1 << 20, .in_time = true}; }
+  SideLimits limits() const override { return {.longest = 1 << 20, .in_time = true}; }
 
  private:
   struct Layer {

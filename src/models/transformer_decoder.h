@@ -20,7 +20,7 @@ class TransformerDecoder : public Decoder {
                    bool want_attention) const override;
   void reorder(DecoderState& state, const Tensor& rows) const override;
   bool has_attention() const override { return true; }
-  Reading reading() const override { return {.longest = positions_.limit()}; }
+  SideLimits limits() const override { return {.longest = positions_.limit()}; }
 
  private:
   struct Layer {

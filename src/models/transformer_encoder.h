@@ -18,7 +18,7 @@ class TransformerEncoder : public Encoder {
   TransformerEncoder(const Scope& scope, const EncoderConfig& config);
   Memory encode(Tape& tape, const Variable& embedded, const Packing& packing,
                 AttentionMaps* maps) const override;
-  Reading reading() const override { return {.longest = positions_.limit()}; }
+  SideLimits limits() const override { return {.longest = positions_.limit()}; }
 
  private:
   struct Layer {

@@ -52,14 +52,15 @@ Normalization::Kind normalization_kind(const std::string& name) {
   return Normalization::Kind::kRmsNorm;
 }
 
-Variable activate(Tape& tape, const std::string& name, const Variable& x, const Finish& finish) {
-  if (name == "relu") return relu(tape, x, finish);
-  if (name == "gelu") return gelu(tape, x, finish);
-  if (name == "silu") return silu(tape, x, finish);
-  if (name == "glu") return glu(tape, x, finish);
-  if (name == "swiglu") return swiglu(tape, x, finish);
+Variable activate(Tape& tape, const std::string& name, const Variable& x,
+                  const Epilogue& epilogue) {
+  if (name == "relu") return relu(tape, x, epilogue);
+  if (name == "gelu") return gelu(tape, x, epilogue);
+  if (name == "silu") return silu(tape, x, epilogue);
+  if (name == "glu") return glu(tape, x, epilogue);
+  if (name == "swiglu") return swiglu(tape, x, epilogue);
   check(name == "geglu", "'{}' is no activation", name);
-  return geglu(tape, x, finish);
+  return geglu(tape, x, epilogue);
 }
 
 bool is_gated(const std::string& name) {

@@ -56,7 +56,7 @@ Normalization::Kind normalization_kind(const std::string& name);
 
 /// An activation by its name: relu, gelu, silu, or the gated glu, swiglu, geglu, which halve the
 /// columns.
-Variable activate(Tape& tape, const std::string& name, const Variable& x, const Finish& finish);
+Variable activate(Tape& tape, const std::string& name, const Variable& x, const Epilogue& epilogue);
 /// Whether the activation `name` takes twice the columns that it gives.
 bool is_gated(const std::string& name);
 

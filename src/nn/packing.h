@@ -39,7 +39,7 @@ struct Packing {
 };
 
 /// What a packing is made from: the sentences of a batch on the host.
-struct Outline {
+struct PackingPlan {
   std::vector<int32_t> bounds;  ///< Packing::offsets
   int64_t longest = 0;          ///< Packing::longest
   int64_t read = 0;  ///< Sentences that recurrent layers read; those behind them fill a batch up.
@@ -56,13 +56,13 @@ struct Outline {
 /// How many sentences have a t-th token, for every t.
 std::vector<int64_t> steps_of(std::span<const int32_t> bounds);
 
-/// Adds the numbers that the tensors of the outline's packing hold.
-void append_packing(const Outline& outline, std::vector<int32_t>& words);
+/// Adds the numbers that the tensors of the plan's packing hold.
+void append_packing(const PackingPlan& plan, std::vector<int32_t>& words);
 /// The packing whose numbers append_packing added from `place` on, which becomes the place behind
 /// them.
-Packing packing_at(const Tensor& words, int64_t& place, const Outline& outline);
+Packing packing_at(const Tensor& words, int64_t& place, const PackingPlan& plan);
 
-/// The packing of sentences that end where the next begins; bounds as in Outline.
+/// The packing of sentences that end where the next begins; bounds as in PackingPlan.
 Packing pack(std::span<const int32_t> bounds, Device device);
 
 /// Ids of tokens and how they are packed.

@@ -75,12 +75,13 @@ void Parameters::allocate(Device device, uint64_t seed, const Initializer& initi
   }
 }
 
-void Parameters::make_low() {
-  if (low_.defined()) return convert(values_, low_);  // what holds its address goes on doing so
-  low_ = convert(values_, DType::kBf16);
+void Parameters::make_bf16_copy() {
+  if (bf16_copy_.defined())
+    return convert(values_, bf16_copy_);  // what holds its address goes on doing so
+  bf16_copy_ = convert(values_, DType::kBf16);
   for (Entry& entry : entries_) {
     Variable& variable = *entry.parameter.variable_;
-    variable = variable.with_low(part(low_, entry));
+    variable = variable.with_bf16_copy(part(bf16_copy_, entry));
   }
 }
 

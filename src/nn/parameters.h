@@ -69,11 +69,11 @@ class Parameters {
     return flat.view(entry.offset, entry.shape);
   }
 
-  /// All values in bf16, laid out as they are, for matrix products: what Variable::low of each
-  /// parameter is a view of. Undefined until make_low.
-  const Tensor& low() const { return low_; }
+  /// All values in bf16, laid out as they are, for matrix products: what Variable::bf16_copy of
+  /// each parameter is a view of. Undefined until make_bf16_copy.
+  const Tensor& bf16_copy() const { return bf16_copy_; }
   /// Makes that copy, or makes it anew: whoever changes the values keeps it up to date.
-  void make_low();
+  void make_bf16_copy();
 
   /// Before a backward: its gradients are assigned, or added to those that are there.
   void begin_gradients(bool add = false) const;
@@ -84,7 +84,7 @@ class Parameters {
   std::vector<Entry> entries_;
   Tensor values_;
   Tensor gradients_;
-  Tensor low_;
+  Tensor bf16_copy_;
 };
 
 /// A place in the tree of layers: it gives their parameters names such as

@@ -81,8 +81,8 @@ struct AdditiveForward {
       return [=](int64_t c) { return w[c] * share_of(q[c], k[c]); };
     });
     lane.each(count, [=](int64_t j) { a[j] *= -2; });
-    const real most = lane.max(count, [=](int64_t j) { return a[j]; });
-    lane.each(count, [=](int64_t j) { a[j] = exp_of(a[j] - most); });
+    const real row_max = lane.max(count, [=](int64_t j) { return a[j]; });
+    lane.each(count, [=](int64_t j) { a[j] = exp_of(a[j] - row_max); });
     const real total = lane.sum(count, [=](int64_t j) { return a[j]; });
     lane.each(count, [=](int64_t j) { a[j] /= total; });
     lane.each(longest - count, [=](int64_t j) { a[count + j] = 0; });
@@ -91,8 +91,8 @@ struct AdditiveForward {
         value_dim, count,
         [=, *this](int64_t j) {
           const T* v = step.value + step.key_row(begin + j) * value_dim;
-          const real share = a[j];
-          return [=](int64_t c, real& sum) { sum += share * v[c]; };
+          const real weight = a[j];
+          return [=](int64_t c, real& sum) { sum += weight * v[c]; };
         },
         context);
     Out* to = out + row * value_dim;
@@ -125,8 +125,8 @@ struct AdditiveBackward {
       const T* v = step.value + (begin + j) * value_dim;
       return [=](int64_t c) { return d[c] * v[c]; };
     });
-    const real along = lane.sum(count, [=](int64_t j) { return a[j] * de[j]; });
-    lane.each(count, [=](int64_t j) { de[j] = a[j] * (de[j] - along); });
+    const real delta = lane.sum(count, [=](int64_t j) { return a[j] * de[j]; });
+    lane.each(count, [=](int64_t j) { de[j] = a[j] * (de[j] - delta); });
     lane.each(value_dim, [=](int64_t c) { kept_d[c] = d[c]; });
     lane.each(count, [=](int64_t j) { kept_a[j] = a[j]; });
     lane.each(dim, [=](int64_t c) {

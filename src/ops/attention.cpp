@@ -68,10 +68,10 @@ struct AttentionForward : AttentionKernel<In> {
   // vector, to their weights, zero for keys that a query does not see.
   DRAGOMAN_HOST_DEVICE void weigh(Lane lane, const Task& t, int64_t i, int64_t rows, int64_t keys,
                                   real* p) const {
-    alignas(64) real most[kLanes], total[kLanes];
+    alignas(64) real row_max[kLanes], total[kLanes];
     const real f = scale;
     lane.each(kLanes, [&](int64_t q) {
-      most[q] = Lane::lowest();
+      row_max[q] = Lane::lowest();
       total[q] = 0;
     });
     for (int64_t j = 0; j < keys; ++j) {
@@ -80,13 +80,13 @@ struct AttentionForward : AttentionKernel<In> {
       lane.each(kLanes, [&, row, j, all](int64_t q) {
         const real x = all || sees(i + q, j) ? f * row[q] : Lane::lowest();
         row[q] = x;
-        most[q] = x > most[q] ? x : most[q];
+        row_max[q] = x > row_max[q] ? x : row_max[q];
       });
     }
     for (int64_t j = 0; j < keys; ++j) {
       real* row = p + j * kBlock;
       lane.each(kLanes, [&, row](int64_t q) {
-        const real x = exp_of(row[q] - most[q]);
+        const real x = exp_of(row[q] - row_max[q]);
         row[q] = x;
         total[q] += x;
       });
@@ -98,8 +98,8 @@ struct AttentionForward : AttentionKernel<In> {
     }
     const int64_t at = statistics.at(t.head, t.query_begin + i);
     lane.each(rows < kLanes ? rows : kLanes, [&](int64_t q) {
-      statistics.most[at + q] = most[q];
-      statistics.share[at + q] = total[q];
+      statistics.row_max[at + q] = row_max[q];
+      statistics.inverse_sum[at + q] = total[q];
     });
   }
 
@@ -139,13 +139,13 @@ struct AttentionStep : AttentionKernel<In> {
         const In* k = key_at(t, j);
         return [=](int64_t c) { return q[c] * k[c]; };
       });
-      const real share = exponentials(lane, keys, p, scale);
+      const real inverse_sum = exponentials(lane, keys, p, scale);
       lane.each(value_dim, [=](int64_t c) { mixed[c] = 0; });
       lane.add_up(
           value_dim, keys,
           [=, *this](int64_t j) {
             const In* v = value_at(t, j);
-            const real weight = share * p[j];
+            const real weight = inverse_sum * p[j];
             return [=](int64_t c, real& sum) { sum += weight * v[c]; };
           },
           mixed);
@@ -153,7 +153,7 @@ struct AttentionStep : AttentionKernel<In> {
       lane.each(value_dim, [=](int64_t c) { to[c] = mixed[c]; });
       if (weights) {
         real* w = weights + row * longest_key;
-        lane.each(longest_key, [=](int64_t j) { w[j] = j < keys ? share * p[j] : 0; });
+        lane.each(longest_key, [=](int64_t j) { w[j] = j < keys ? inverse_sum * p[j] : 0; });
       }
     }
   }
@@ -164,8 +164,8 @@ struct AttentionStep : AttentionKernel<In> {
     if (keys == 0) return 0;
     const int64_t width = tile::padded(keys);
     lane.each(width, [=](int64_t j) { p[j] = j < keys ? f * p[j] : Lane::lowest(); });
-    const real most = lane.max_row(width, p);
-    lane.each(width, [=](int64_t j) { p[j] = exp_of(p[j] - most); });
+    const real row_max = lane.max_row(width, p);
+    lane.each(width, [=](int64_t j) { p[j] = exp_of(p[j] - row_max); });
     return 1 / lane.sum_row(width, p);
   }
 };
@@ -208,8 +208,8 @@ struct AttentionBackward : AttentionKernel<In> {
     fetch(lane, t);
     lane.fetch(t.queries, value_dim, gradient_at(t, 0), heads * value_dim);
     const int64_t first_query = statistics.at(t.head, t.query_begin);
-    lane.fetch(1, t.queries, statistics.most + first_query, t.queries);
-    lane.fetch(1, t.queries, statistics.share + first_query, t.queries);
+    lane.fetch(1, t.queries, statistics.row_max + first_query, t.queries);
+    lane.fetch(1, t.queries, statistics.inverse_sum + first_query, t.queries);
     // The last block first: it sees all keys that any query sees, so the others can add.
     for (int64_t begin = t.queries > 0 ? (t.queries - 1) / kBlock * kBlock : -1; begin >= 0;
          begin -= kBlock) {
@@ -256,27 +256,27 @@ struct AttentionBackward : AttentionKernel<In> {
   // the values, to w, the weights, and dw, the products' gradients.
   DRAGOMAN_HOST_DEVICE void weight_gradients(Lane lane, const Task& t, int64_t i, int64_t rows,
                                              int64_t keys, real* w, real* dw) const {
-    alignas(64) real most[kLanes], share[kLanes], along[kLanes];
+    alignas(64) real row_max[kLanes], inverse_sum[kLanes], delta[kLanes];
     const real f = scale;
     const int64_t at = statistics.at(t.head, t.query_begin + i);
     lane.each(kLanes, [&](int64_t q) {
-      most[q] = q < rows ? statistics.most[at + q] : 0;
-      share[q] = q < rows ? statistics.share[at + q] : 0;
-      along[q] = 0;
+      row_max[q] = q < rows ? statistics.row_max[at + q] : 0;
+      inverse_sum[q] = q < rows ? statistics.inverse_sum[at + q] : 0;
+      delta[q] = 0;
     });
     for (int64_t j = 0; j < keys; ++j) {
       real *weight = w + j * kBlock, *gradient = dw + j * kBlock;
       const bool all = sees(i, j);
       lane.each(kLanes, [&, weight, gradient, j, all](int64_t q) {
-        const real x = share[q] * exp_of(f * weight[q] - most[q]);
+        const real x = inverse_sum[q] * exp_of(f * weight[q] - row_max[q]);
         weight[q] = all || sees(i + q, j) ? x : 0;
-        along[q] += weight[q] * gradient[q];
+        delta[q] += weight[q] * gradient[q];
       });
     }
     for (int64_t j = 0; j < keys; ++j) {
       real *weight = w + j * kBlock, *gradient = dw + j * kBlock;
       lane.each(kLanes, [&, weight, gradient](int64_t q) {
-        gradient[q] = f * weight[q] * (gradient[q] - along[q]);
+        gradient[q] = f * weight[q] * (gradient[q] - delta[q]);
       });
     }
   }
@@ -361,8 +361,9 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
   real* const weights = options.weights ? options.weights->data() : nullptr;
   const bool step = kernel.key_segments != nullptr || kernel.key_rows != nullptr;
   check(!step || !kernel.drops, "attention: no dropout on shared segments or lists of rows");
-  const Tensor most = Tensor::empty({heads, n}, DType::kReal, device), share = empty_like(most);
-  const Statistics statistics{most.data(), share.data(), n};
+  const Tensor row_max = Tensor::empty({heads, n}, DType::kReal, device),
+               inverse_sum = empty_like(row_max);
+  const Statistics statistics{row_max.data(), inverse_sum.data(), n};
   const auto run = [=](const auto& kernel_of_kind, int64_t work_of_kind) {
     launch::tasks(device, tasks, kernel_of_kind.scratch(), work_of_kind, kernel_of_kind);
   };
@@ -410,7 +411,7 @@ Variable attend(Tape& tape, const Columns& query, const Columns& key, const Colu
     gradients.type() == DType::kBf16 ? go_back(static_cast<Bf16*>(nullptr))
                                      : go_back(static_cast<real*>(nullptr));
     // What the kernel and the statistics hold the addresses of is kept.
-    (void)layout, (void)most, (void)share, (void)result;
+    (void)layout, (void)row_max, (void)inverse_sum, (void)result;
   };
   return tape.record("attention", y, {query.matrix, key.matrix, value.matrix}, backward)
       .prefers(dtype_of<In>());

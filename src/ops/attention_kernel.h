@@ -89,7 +89,7 @@ struct AttentionKernel {
 
 // What forward keeps of a query and head: the largest product, and 1 / the sum of exponentials.
 struct Statistics {
-  real *most, *share;  // [heads, queries]
+  real *row_max, *inverse_sum;  // [heads, queries]
   int64_t queries;
   DRAGOMAN_HOST_DEVICE int64_t at(int64_t head, int64_t query) const {
     return head * queries + query;

@@ -8,22 +8,22 @@
 
 namespace dragoman {
 
-/// Whether a gradient of the parameter can be made late: on a GPU, where one is wanted.
-inline bool can_be_late(const Tape& tape, const Variable& parameter) {
+/// Whether a gradient of the parameter can wait for others: on a GPU, where one is wanted.
+inline bool can_be_batched(const Tape& tape, const Variable& parameter) {
   return tape.recording() && parameter.needs_gradient() && parameter.sink()->device.on_gpu();
 }
 
 /// What a tape has still to do for some gradients when it has gone back over all else.
-class LateWork {
+class BatchedGradients {
  public:
   /// To be made before the operations that wait are recorded: then it is run after them.
-  LateWork(Tape& tape, std::string_view name, Device device) {
+  BatchedGradients(Tape& tape, std::string_view name, Device device) {
     const Tensor none = Tensor::empty({0}, DType::kReal, device);
     end_ = tape.record(name, none, {Variable::leaf(none)}, [this](Tensor&) { make(); });
   }
-  virtual ~LateWork() = default;
-  LateWork(const LateWork&) = delete;
-  LateWork& operator=(const LateWork&) = delete;
+  virtual ~BatchedGradients() = default;
+  BatchedGradients(const BatchedGradients&) = delete;
+  BatchedGradients& operator=(const BatchedGradients&) = delete;
 
  protected:
   /// Has the gradient of the parameter, which counts as written, made in time for whoever reads it.

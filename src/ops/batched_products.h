@@ -1,4 +1,4 @@
-// Products that are made late: the gradients of weights.
+// Products of one size that are made together: the gradients of weights.
 #pragma once
 
 #include <array>
@@ -12,14 +12,14 @@
 namespace dragoman {
 
 /// The gradients of one tape's weights; those of one size are made together, up to kMostProducts.
-class LateProducts : LateWork {
+class BatchedProducts : BatchedGradients {
  public:
   /// Those of the tape; null where the weight's is better made at once: what is large keeps a GPU
   /// busy by itself. To be called by the operation that will add it, before it is recorded.
-  static std::shared_ptr<LateProducts> of(Tape& tape, const Variable& weight);
+  static std::shared_ptr<BatchedProducts> of(Tape& tape, const Variable& weight);
 
-  LateProducts(Tape& tape, Device device);
-  ~LateProducts() override;
+  BatchedProducts(Tape& tape, Device device);
+  ~BatchedProducts() override;
 
   /// Makes `product`, whose result is the gradient of the weight, opened by Variable::gradient, of
   /// the matrices a and b.

@@ -1,4 +1,4 @@
-// Sums of columns that are made late: the gradients of biases and gains.
+// Sums of columns of several matrices at once: the gradients of biases and gains.
 #pragma once
 
 #include <array>
@@ -13,23 +13,24 @@ namespace dragoman {
 
 /// The sums of one tape that are made by functors of the types F.
 template <class... F>
-class LateSums : LateWork {
+class BatchedSums : BatchedGradients {
  public:
   using Parameters = std::array<Variable, sizeof...(F)>;
 
   /// Those of the tape; null where they are better made at once. To be called by the operation
   /// that will add some, before it is recorded.
-  static std::shared_ptr<LateSums> of(Tape& tape, const Parameters& parameters) {
+  static std::shared_ptr<BatchedSums> of(Tape& tape, const Parameters& parameters) {
     for (const Variable& parameter : parameters) {
-      if (!can_be_late(tape, parameter)) return nullptr;
+      if (!can_be_batched(tape, parameter)) return nullptr;
     }
     static constexpr char kOne = 0;
-    return tape.shared<LateSums>(
-        {&kOne}, [&] { return std::make_shared<LateSums>(tape, parameters[0].sink()->device); });
+    return tape.shared<BatchedSums>(
+        {&kOne}, [&] { return std::make_shared<BatchedSums>(tape, parameters[0].sink()->device); });
   }
 
-  LateSums(Tape& tape, Device device) : LateWork(tape, "late sums", device), device_(device) {}
-  ~LateSums() override {
+  BatchedSums(Tape& tape, Device device)
+      : BatchedGradients(tape, "batched sums", device), device_(device) {}
+  ~BatchedSums() override {
     for (const Pending& sum : pending_) forget_all(sum);
   }
 

@@ -37,9 +37,9 @@ struct UnaryBackward {
 };
 
 template <class F>
-Variable unary(Tape& tape, std::string_view name, const Variable& x, const Finish& finish) {
-  const Mask mask(tape, name, finish.dropout);
-  Tensor y = Tensor::empty(x.shape(), finish.type, x.value().device());
+Variable unary(Tape& tape, std::string_view name, const Variable& x, const Epilogue& epilogue) {
+  const Mask mask(tape, name, epilogue.dropout);
+  Tensor y = Tensor::empty(x.shape(), epilogue.type, x.value().device());
   visit(x.value(), [&]<class In>(In* in) {
     visit(y, [&]<class T>(T* out) {
       mask.map(y.device(), y.size(), UnaryForward<F, In, T>{in, out});
@@ -47,7 +47,7 @@ Variable unary(Tape& tape, std::string_view name, const Variable& x, const Finis
   });
   const Tensor kept = F::kKeepsResult ? y : x.value();
   const auto backward = [=, x = x.gradient_only()](Tensor& given) {
-    const Tensor dy = convert(given, finish.type);
+    const Tensor dy = convert(given, epilogue.type);
     write_gradient(x, [&]<class W>(W dx) {
       visit(kept, [&]<class Kept>(Kept* from) {
         visit(dy, [&]<class T>(T* d) {
@@ -56,7 +56,7 @@ Variable unary(Tape& tape, std::string_view name, const Variable& x, const Finis
       });
     });
   };
-  return tape.record(name, y, {x}, backward).prefers(finish.type);
+  return tape.record(name, y, {x}, backward).prefers(epilogue.type);
 }
 
 struct Relu {
@@ -137,19 +137,19 @@ struct GatedBackward {
 };
 
 template <class Gate>
-Variable gated(Tape& tape, std::string_view name, const Variable& x, const Finish& finish) {
+Variable gated(Tape& tape, std::string_view name, const Variable& x, const Epilogue& epilogue) {
   check(x.columns() % 2 == 0, "{}: values and gates need an even number of columns, not {}", name,
         x.shape());
-  const Mask mask(tape, name, finish.dropout);
+  const Mask mask(tape, name, epilogue.dropout);
   const int64_t n = x.rows(), d = x.columns() / 2;
-  Tensor y = Tensor::empty({n, d}, finish.type, x.value().device());
+  Tensor y = Tensor::empty({n, d}, epilogue.type, x.value().device());
   visit(x.value(), [&]<class In>(In* in) {
     visit(y, [&]<class T>(T* out) {
       launch::rows(y.device(), n, d, GatedForward<Gate, In, T>{mask, in, out, d});
     });
   });
   const auto backward = [=](Tensor& given) {
-    const Tensor dy = convert(given, finish.type);
+    const Tensor dy = convert(given, epilogue.type);
     write_gradient(x, [&]<class W>(W dx) {
       visit(x.value(), [&]<class In>(In* in) {
         visit(dy, [&]<class T>(T* from) {
@@ -158,7 +158,7 @@ Variable gated(Tape& tape, std::string_view name, const Variable& x, const Finis
       });
     });
   };
-  return tape.record(name, y, {x}, backward).prefers(finish.type);
+  return tape.record(name, y, {x}, backward).prefers(epilogue.type);
 }
 
 template <class W>
@@ -172,7 +172,7 @@ struct MaxoutBackward {
   }
 };
 
-// Dropout is a finish of nothing; its gradient.
+// Dropout is an epilogue of nothing; its gradient.
 struct Identity {
   DRAGOMAN_HOST_DEVICE static real f(real x) { return x; }
 };
@@ -308,30 +308,30 @@ Variable sum(Tape& tape, const Variable& x) {
   });
 }
 
-Variable relu(Tape& tape, const Variable& x, const Finish& finish) {
-  return unary<Relu>(tape, "relu", x, finish);
+Variable relu(Tape& tape, const Variable& x, const Epilogue& epilogue) {
+  return unary<Relu>(tape, "relu", x, epilogue);
 }
-Variable gelu(Tape& tape, const Variable& x, const Finish& finish) {
-  return unary<Gelu>(tape, "gelu", x, finish);
+Variable gelu(Tape& tape, const Variable& x, const Epilogue& epilogue) {
+  return unary<Gelu>(tape, "gelu", x, epilogue);
 }
-Variable silu(Tape& tape, const Variable& x, const Finish& finish) {
-  return unary<Silu>(tape, "silu", x, finish);
+Variable silu(Tape& tape, const Variable& x, const Epilogue& epilogue) {
+  return unary<Silu>(tape, "silu", x, epilogue);
 }
-Variable tanh(Tape& tape, const Variable& x, const Finish& finish) {
-  return unary<Tanh>(tape, "tanh", x, finish);
+Variable tanh(Tape& tape, const Variable& x, const Epilogue& epilogue) {
+  return unary<Tanh>(tape, "tanh", x, epilogue);
 }
-Variable sigmoid(Tape& tape, const Variable& x, const Finish& finish) {
-  return unary<Sigmoid>(tape, "sigmoid", x, finish);
+Variable sigmoid(Tape& tape, const Variable& x, const Epilogue& epilogue) {
+  return unary<Sigmoid>(tape, "sigmoid", x, epilogue);
 }
 
-Variable glu(Tape& tape, const Variable& x, const Finish& finish) {
-  return gated<Sigmoid>(tape, "glu", x, finish);
+Variable glu(Tape& tape, const Variable& x, const Epilogue& epilogue) {
+  return gated<Sigmoid>(tape, "glu", x, epilogue);
 }
-Variable swiglu(Tape& tape, const Variable& x, const Finish& finish) {
-  return gated<Silu>(tape, "swiglu", x, finish);
+Variable swiglu(Tape& tape, const Variable& x, const Epilogue& epilogue) {
+  return gated<Silu>(tape, "swiglu", x, epilogue);
 }
-Variable geglu(Tape& tape, const Variable& x, const Finish& finish) {
-  return gated<Gelu>(tape, "geglu", x, finish);
+Variable geglu(Tape& tape, const Variable& x, const Epilogue& epilogue) {
+  return gated<Gelu>(tape, "geglu", x, epilogue);
 }
 
 Variable maxout(Tape& tape, const Variable& x) {

@@ -127,11 +127,11 @@ Variable linear(Tape& tape, const Variable& x, const Variable& weight, const Var
   const Tensor left = operand(tape, x), right = operand(tape, weight);
   const bool tf32 = tape.tf32();
   product(tf32, left, false, right, true, y, {.bias = bias_as(bias, type)});
-  const LateGradients late = LateGradients::of(tape, weight, bias);
+  const GradientBatches batched = GradientBatches::of(tape, weight, bias);
   return tape
       .record("linear", y, {x, weight, bias},
               [=, x = x.gradient_only(), weight = weight.gradient_only()](Tensor& dy) {
-                product_gradients(tf32, dy, x, left, false, weight, right, true, bias, late);
+                product_gradients(tf32, dy, x, left, false, weight, right, true, bias, batched);
               })
       .prefers(left.dtype());
 }
@@ -157,8 +157,8 @@ Variable feed_forward(Tape& tape, const Variable& x, const Variable& in_weight,
   const Tensor y = Tensor::empty({x.rows(), out_weight.rows()}, type, device);
   product(tf32, left, false, in, true, hidden, {.bias = bias_as(in_bias, products), .relu = true});
   product(tf32, hidden, false, out, true, y, {.bias = bias_as(out_bias, type)});
-  const LateGradients in_late = LateGradients::of(tape, in_weight, in_bias),
-                      out_late = LateGradients::of(tape, out_weight, out_bias);
+  const GradientBatches in_late = GradientBatches::of(tape, in_weight, in_bias),
+                        out_late = GradientBatches::of(tape, out_weight, out_bias);
   const auto backward = [=, x = x.gradient_only(), in_weight = in_weight.gradient_only(),
                          out_weight = out_weight.gradient_only()](Tensor& dy) {
     const Variable inner = Variable::leaf(hidden).prefers(products);

@@ -84,9 +84,9 @@ struct GainGradient {
 };
 
 // Sums of partial sums.
-using GainSums = LateSums<launch::Elements<real>, launch::Elements<real>>;
+using GainSums = BatchedSums<launch::Elements<real>, launch::Elements<real>>;
 
-std::shared_ptr<GainSums> late_sums(Tape& tape, const Norm& norm) {
+std::shared_ptr<GainSums> batched_sums(Tape& tape, const Norm& norm) {
   return norm.centred ? GainSums::of(tape, {norm.gain, norm.bias}) : nullptr;
 }
 
@@ -111,7 +111,7 @@ void add_sums(const Norm& norm, Device device, int64_t n, const OfGain& of_gain,
 // the partial sums that came with it.
 template <class Launch>
 void norm_backward(const Norm& norm, const Tensor& x, const Tensor& statistics, const Tensor& given,
-                   GainSums* late, Launch launch) {
+                   GainSums* batched, Launch launch) {
   const Tensor dy = convert(given, norm.type);
   const int64_t d = x.columns();
   visit(dy, [&]<class D>(D* d_normed) {
@@ -125,8 +125,8 @@ void norm_backward(const Norm& norm, const Tensor& x, const Tensor& statistics, 
     }
     const launch::Elements<real> of_gain{gain.data(), d};
     const launch::Elements<real> of_bias{norm.centred ? bias.data() : nullptr, d};
-    if (late) {
-      late->add(gain.rows(), d, {norm.gain, norm.bias}, {gain, bias}, of_gain, of_bias);
+    if (batched) {
+      batched->add(gain.rows(), d, {norm.gain, norm.bias}, {gain, bias}, of_gain, of_bias);
     } else {
       add_sums(norm, x.device(), gain.rows(), of_gain, of_bias);
     }
@@ -136,9 +136,9 @@ void norm_backward(const Norm& norm, const Tensor& x, const Tensor& statistics, 
 Variable normalise_rows(Tape& tape, const Variable& x, const Norm& norm) {
   check_norm(norm, x);
   const auto [y, statistics] = normalise(norm, x.value(), AsItIs{});
-  const auto late = late_sums(tape, norm);
+  const auto batched = batched_sums(tape, norm);
   const auto backward = [=, statistics = statistics](Tensor& dy) {
-    norm_backward(norm, x.value(), statistics, dy, late.get(),
+    norm_backward(norm, x.value(), statistics, dy, batched.get(),
                   [&]<class D>(const RowGradient<D>& rows) {
                     const GradientWriter dx = x.gradient();
                     return dx ? launch_gradients(dy.device(), dy.rows(), dy.columns(), norm.centred,
@@ -159,7 +159,7 @@ SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& adde
   const auto [normed, statistics] = visit(added.value(), [&]<class In>(In* in) {
     return normalise(norm, sum, AddRow<In>{mask, x.data(), in, sum.data(), d});
   });
-  const auto late = late_sums(tape, norm);
+  const auto batched = batched_sums(tape, norm);
   const std::vector<Variable> made = tape.record(
       norm.operation, {sum, normed}, {x, added, norm.gain, norm.bias},
       [=, statistics = statistics, x = x.gradient_only(),
@@ -184,7 +184,7 @@ SumAndNorm add_and_normalise(Tape& tape, const Variable& x, const Variable& adde
           return sums;
         };
         if (dy[1].defined()) {
-          norm_backward(norm, sum, statistics, dy[1], late.get(), write);
+          norm_backward(norm, sum, statistics, dy[1], batched.get(), write);
         } else {
           write(RowGradient<real>{sum.data(), nullptr, nullptr, nullptr, d, norm.centred});
           norm.gain.zeroed_gradient();

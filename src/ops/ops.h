@@ -28,27 +28,27 @@ Variable add_bias(Tape& tape, const Variable& x, const Variable& bias);
 Variable sum(Tape& tape, const Variable& x);
 
 /// What becomes of a result as it is written.
-struct Finish {
+struct Epilogue {
   real dropout = 0;           ///< As `dropout` does it, in the same pass.
   DType type = DType::kReal;  ///< Tape::products() where only matrix products read it.
 };
 
 /// max(x, 0).
-Variable relu(Tape& tape, const Variable& x, const Finish& finish = {});
+Variable relu(Tape& tape, const Variable& x, const Epilogue& epilogue = {});
 /// x Phi(x), with the normal distribution function (Hendrycks and Gimpel 2016), exact.
-Variable gelu(Tape& tape, const Variable& x, const Finish& finish = {});
+Variable gelu(Tape& tape, const Variable& x, const Epilogue& epilogue = {});
 /// x sigmoid(x) (Elfwing et al. 2017).
-Variable silu(Tape& tape, const Variable& x, const Finish& finish = {});
-Variable tanh(Tape& tape, const Variable& x, const Finish& finish = {});
-Variable sigmoid(Tape& tape, const Variable& x, const Finish& finish = {});
+Variable silu(Tape& tape, const Variable& x, const Epilogue& epilogue = {});
+Variable tanh(Tape& tape, const Variable& x, const Epilogue& epilogue = {});
+Variable sigmoid(Tape& tape, const Variable& x, const Epilogue& epilogue = {});
 
 /// The gated linear units of Shazeer 2020: x [n, 2d] holds values and gates side by side; the
 /// result is value * f(gate), [n, d], with f = sigmoid.
-Variable glu(Tape& tape, const Variable& x, const Finish& finish = {});
+Variable glu(Tape& tape, const Variable& x, const Epilogue& epilogue = {});
 /// The same with f = silu.
-Variable swiglu(Tape& tape, const Variable& x, const Finish& finish = {});
+Variable swiglu(Tape& tape, const Variable& x, const Epilogue& epilogue = {});
 /// The same with f = gelu.
-Variable geglu(Tape& tape, const Variable& x, const Finish& finish = {});
+Variable geglu(Tape& tape, const Variable& x, const Epilogue& epilogue = {});
 /// The larger of each two neighbours: x [n, 2d] -> [n, d] (Goodfellow et al. 2013; Bahdanau et al.
 /// 2015, appendix A.2.2). Of two equals the first gets the gradient.
 Variable maxout(Tape& tape, const Variable& x);

@@ -80,13 +80,14 @@ Gemm gemm_of(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool
 }  // namespace
 
 Tensor operand(const Tape& tape, const Variable& x) {
-  if (tape.products() == DType::kBf16 && x.low().defined()) return x.low();
+  if (tape.products() == DType::kBf16 && x.bf16_copy().defined()) return x.bf16_copy();
   return convert(x.value(), tape.products());
 }
 
 Tensor bias_as(const Variable& bias, DType type) {
   if (!bias.defined()) return {};
-  return type == DType::kBf16 && bias.low().defined() ? bias.low() : convert(bias.value(), type);
+  return type == DType::kBf16 && bias.bf16_copy().defined() ? bias.bf16_copy()
+                                                            : convert(bias.value(), type);
 }
 
 void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
@@ -110,16 +111,16 @@ Tensor packed(const Tensor& b, bool transposed) {
 
 void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, const Tensor& a_value,
                        bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
-                       const Variable& bias, const LateGradients& late, const Tensor& gate) {
+                       const Variable& bias, const GradientBatches& batched, const Tensor& gate) {
   const DType type = a_value.dtype();
   // The product that reads dy^T sums its rows up on the way, where it can.
   const bool in_product = bias.needs_gradient() && transpose_b && b.needs_gradient() &&
                           dy_given.dtype() == type && sums_rows(dy_given.device(), type);
   const bool is_late =
-      late.bias && bias.needs_gradient() && type == DType::kBf16 && dy_given.dtype() == type;
+      batched.bias && bias.needs_gradient() && type == DType::kBf16 && dy_given.dtype() == type;
   const Tensor dy = in_product || is_late ? dy_given : convert_and_sum(dy_given, type, bias);
   if (is_late) {
-    late.bias->add(dy.rows(), dy.columns(), {bias}, {dy}, {dy.data<Bf16>(), dy.columns()});
+    batched.bias->add(dy.rows(), dy.columns(), {bias}, {dy}, {dy.data<Bf16>(), dy.columns()});
   }
   write_gradient(a, [&](const Target& da) {
     if (transpose_a) {
@@ -136,7 +137,7 @@ void product_gradients(bool tf32, const Tensor& dy_given, const Variable& a, con
         gradient.sums = sums.data();
         gradient.accumulate_sums = sums.accumulate();
       }
-      if (late.weight) return late.weight->add(gradient, b, dy, a_value);
+      if (batched.weight) return batched.weight->add(gradient, b, dy, a_value);
       gemm(dy.device(), gradient);
     } else {
       product(tf32, a_value, !transpose_a, dy, false, db);

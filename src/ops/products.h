@@ -42,15 +42,16 @@ Tensor bias_as(const Variable& bias, DType type);
 Tensor packed(const Tensor& b, bool transposed);
 
 /// Sums of gradients as products of bf16 read them.
-using BiasSums = LateSums<launch::Elements<Bf16>>;
+using BiasSums = BatchedSums<launch::Elements<Bf16>>;
 
-/// Who makes the gradients of a layer's weight and bias late; null: they are made at once.
-struct LateGradients {
+/// Where the gradients of a layer's weight and bias wait for others to be made with; null: they are
+/// made at once.
+struct GradientBatches {
   /// To be called by the operation before it is recorded.
-  static LateGradients of(Tape& tape, const Variable& weight, const Variable& bias) {
-    return {LateProducts::of(tape, weight), BiasSums::of(tape, {bias})};
+  static GradientBatches of(Tape& tape, const Variable& weight, const Variable& bias) {
+    return {BatchedProducts::of(tape, weight), BiasSums::of(tape, {bias})};
   }
-  std::shared_ptr<LateProducts> weight;
+  std::shared_ptr<BatchedProducts> weight;
   std::shared_ptr<BiasSums> bias;
 };
 
@@ -59,7 +60,7 @@ struct LateGradients {
 /// `gate`, if defined, is not positive, and nobody else's then.
 void product_gradients(bool tf32, const Tensor& dy, const Variable& a, const Tensor& a_value,
                        bool transpose_a, const Variable& b, const Tensor& b_value, bool transpose_b,
-                       const Variable& bias = {}, const LateGradients& late = {},
+                       const Variable& bias = {}, const GradientBatches& batched = {},
                        const Tensor& gate = {});
 
 /// Makes dy zero where the gate is not positive, for what products did not do so, and adds the sums

@@ -54,19 +54,19 @@ void check_cell(std::string_view cell, int64_t gates, const Variable& from_input
 template <class T>
 struct StateWriter {
   real* state;
-  T* low;  // null for floats
+  T* bf16_copy;  // null for floats
   DRAGOMAN_HOST_DEVICE StateWriter row(int64_t begin) const {
-    return {state + begin, low ? low + begin : nullptr};
+    return {state + begin, bf16_copy ? bf16_copy + begin : nullptr};
   }
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real value) const {
     state[i] = value;
-    if constexpr (sizeof(T) < sizeof(real)) low[i] = value;
+    if constexpr (sizeof(T) < sizeof(real)) bf16_copy[i] = value;
   }
 };
 
 template <class T>
-StateWriter<T> state_writer(const Tensor& state, const Tensor& low) {
-  return {state.data(), low.defined() ? low.data<T>() : nullptr};
+StateWriter<T> state_writer(const Tensor& state, const Tensor& bf16_copy) {
+  return {state.data(), bf16_copy.defined() ? bf16_copy.data<T>() : nullptr};
 }
 
 // Of each row r, z, c and the state's part of the sum for c: what the gradients are made from.
@@ -195,13 +195,13 @@ Variable gru_cell(Tape& tape, const Variable& from_input, const Variable& from_s
   const Device device = state.value().device();
   const Tensor next = empty_like(state.value());
   const Tensor saved = Tensor::empty({n, 4 * d}, tape.products(), device);
-  const Tensor low =
+  const Tensor bf16_copy =
       saved.dtype() == DType::kBf16 ? Tensor::empty({n, d}, DType::kBf16, device) : Tensor();
   with_parts(from_input, from_context, [&]<class X>(X x) {
     visit(saved, [&]<class T>(T* kept) {
       launch::rows(device, n, 3 * d,
                    GruForward<T, X>{x, from_state.value().data<typename X::Number>(), state.data(),
-                                    kept, state_writer<T>(next, low), d});
+                                    kept, state_writer<T>(next, bf16_copy), d});
     });
   });
   const Variable result = tape.record(
@@ -221,7 +221,7 @@ Variable gru_cell(Tape& tape, const Variable& from_input, const Variable& from_s
         add_to_parts(dx, from_input, from_context);
         from_state.add_gradient(du);
       });
-  return low.defined() ? result.with_low(low) : result;
+  return bf16_copy.defined() ? result.with_bf16_copy(bf16_copy) : result;
 }
 
 LstmState lstm_cell(Tape& tape, const Variable& from_input, const Variable& from_state,
@@ -231,13 +231,14 @@ LstmState lstm_cell(Tape& tape, const Variable& from_input, const Variable& from
   const Device device = cell.value().device();
   const Tensor next_hidden = empty_like(cell.value()), next_cell = empty_like(cell.value());
   const Tensor saved = Tensor::empty({n, 4 * d}, tape.products(), device);
-  const Tensor low =
+  const Tensor bf16_copy =
       saved.dtype() == DType::kBf16 ? Tensor::empty({n, d}, DType::kBf16, device) : Tensor();
   with_parts(from_input, from_context, [&]<class X>(X x) {
     visit(saved, [&]<class T>(T* kept) {
-      launch::rows(device, n, 4 * d,
-                   LstmForward<T, X>{x, from_state.value().data<typename X::Number>(), cell.data(),
-                                     kept, state_writer<T>(next_hidden, low), next_cell.data(), d});
+      launch::rows(
+          device, n, 4 * d,
+          LstmForward<T, X>{x, from_state.value().data<typename X::Number>(), cell.data(), kept,
+                            state_writer<T>(next_hidden, bf16_copy), next_cell.data(), d});
     });
   });
   const std::vector<Variable> next = tape.record(
@@ -259,7 +260,7 @@ LstmState lstm_cell(Tape& tape, const Variable& from_input, const Variable& from
         add_to_parts(d_gates, from_input, from_context);
         from_state.add_gradient(d_gates);
       });
-  return {low.defined() ? next[0].with_low(low) : next[0], next[1]};
+  return {bf16_copy.defined() ? next[0].with_bf16_copy(bf16_copy) : next[0], next[1]};
 }
 
 }  // namespace dragoman

@@ -44,10 +44,10 @@ struct Write {
 };
 struct WriteBoth {
   real* to;
-  Bf16* low;
+  Bf16* bf16_copy;
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i, real value) const {
     to[i] = value;
-    low[i] = value;
+    bf16_copy[i] = value;
   }
 };
 
@@ -115,8 +115,8 @@ Variable concat_rows(Tape& tape, const std::vector<Variable>& parts, DType type)
   Tensor y = Tensor::empty({rows, parts[0].columns()}, type, parts[0].value().device());
   int64_t begin = 0;
   for (const Variable& part : parts) {
-    const bool low = type == DType::kBf16 && part.low().defined();
-    convert(low ? part.low() : part.value(), y.slice_rows(begin, begin + part.rows()));
+    const bool bf16_copy = type == DType::kBf16 && part.bf16_copy().defined();
+    convert(bf16_copy ? part.bf16_copy() : part.value(), y.slice_rows(begin, begin + part.rows()));
     begin += part.rows();
   }
   return tape.record("concat_rows", {y}, parts, [parts](std::span<Tensor> dy) {
@@ -141,7 +141,7 @@ Variable slice_rows(Tape& tape, const Variable& x, int64_t begin, int64_t end) {
         launch::map(dy.device(), dy.size(),
                     [=] DRAGOMAN_HOST_DEVICE(int64_t i) { dx(offset + i, d[i]); });
       });
-  return x.low().defined() ? y.with_low(x.low().slice_rows(begin, end)) : y;
+  return x.bf16_copy().defined() ? y.with_bf16_copy(x.bf16_copy().slice_rows(begin, end)) : y;
 }
 
 std::vector<Variable> split_rows(Tape& tape, const Variable& x, const std::vector<int64_t>& sizes) {
@@ -213,9 +213,9 @@ Variable permute_rows(Tape& tape, const std::vector<Variable>& parts,
   }
   const Tensor y = Tensor::empty({n, columns}, type, device);
   // A float result has its copy for products made in the same pass.
-  const Tensor low = type == DType::kReal && tape.products() == DType::kBf16
-                         ? Tensor::empty({n, columns}, DType::kBf16, device)
-                         : Tensor();
+  const Tensor bf16_copy = type == DType::kReal && tape.products() == DType::kBf16
+                               ? Tensor::empty({n, columns}, DType::kBf16, device)
+                               : Tensor();
   int64_t begin = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
     const int64_t width = parts[i].columns();
@@ -224,8 +224,8 @@ Variable permute_rows(Tape& tape, const std::vector<Variable>& parts,
                    PermuteRow{parts[i].data(), width, orders[i].rows.data<int32_t>(), write,
                               columns, begin, width});
     };
-    if (low.defined()) {
-      permute(WriteBoth{y.data(), low.data<Bf16>()});
+    if (bf16_copy.defined()) {
+      permute(WriteBoth{y.data(), bf16_copy.data<Bf16>()});
     } else {
       visit(y, [&]<class T>(T* out) { permute(Write<T>{out}); });
     }
@@ -243,7 +243,7 @@ Variable permute_rows(Tape& tape, const std::vector<Variable>& parts,
       first += width;
     }
   })[0];
-  return low.defined() ? result.with_low(low) : result;
+  return bf16_copy.defined() ? result.with_bf16_copy(bf16_copy) : result;
 }
 
 Variable scatter_rows(Tape& tape, const Variable& x, const Tensor& index, int64_t rows) {

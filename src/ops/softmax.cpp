@@ -29,10 +29,10 @@ Variable softmax(Tape& tape, const Variable& x, const Tensor& lengths) {
       const int64_t n = counts ? counts[row] : d;
       const real* v = in + row * d;
       real* w = out + row * d;
-      const real most = lane.max(n, [=](int64_t c) { return v[c]; });
-      lane.each(n, [=](int64_t c) { w[c] = exp_of(v[c] - most); });
-      const real share = 1 / lane.sum(n, [=](int64_t c) { return w[c]; });
-      lane.each(n, [=](int64_t c) { w[c] *= share; });
+      const real row_max = lane.max(n, [=](int64_t c) { return v[c]; });
+      lane.each(n, [=](int64_t c) { w[c] = exp_of(v[c] - row_max); });
+      const real inverse_sum = 1 / lane.sum(n, [=](int64_t c) { return w[c]; });
+      lane.each(n, [=](int64_t c) { w[c] *= inverse_sum; });
       lane.each(d - n, [=](int64_t c) { w[n + c] = 0; });
     });
   }
@@ -45,8 +45,8 @@ Variable softmax(Tape& tape, const Variable& x, const Tensor& lengths) {
       const int64_t n = limits ? limits[row] : d;
       const real* w = out + row * d;
       const real* e = g + row * d;
-      const real along = lane.sum(n, [=](int64_t c) { return w[c] * e[c]; });
-      lane.each(n, [=](int64_t c) { dx(row * d + c, w[c] * (e[c] - along)); });
+      const real delta = lane.sum(n, [=](int64_t c) { return w[c] * e[c]; });
+      lane.each(n, [=](int64_t c) { dx(row * d + c, w[c] * (e[c] - delta)); });
       lane.each(d - n, [=](int64_t c) { dx(row * d + n + c, 0); });
     });
   });
@@ -63,9 +63,9 @@ Variable log_softmax(Tape& tape, const Variable& x, const Tensor& lengths) {
       const int64_t n = counts ? counts[row] : d;
       const real* v = in + row * d;
       real* w = out + row * d;
-      const real most = lane.max(n, [=](int64_t c) { return v[c]; });
+      const real row_max = lane.max(n, [=](int64_t c) { return v[c]; });
       const real log_total =
-          most + std::log(lane.sum(n, [=](int64_t c) { return exp_of(v[c] - most); }));
+          row_max + std::log(lane.sum(n, [=](int64_t c) { return exp_of(v[c] - row_max); }));
       lane.each(n, [=](int64_t c) { w[c] = v[c] - log_total; });
       lane.each(d - n, [=](int64_t c) { w[n + c] = 0; });
     });

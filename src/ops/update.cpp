@@ -30,7 +30,7 @@ Tensor squares_of_pieces(const Tensor& x) {
 }
 
 // Whether a kernel finds that there is to be no update. Where the host knows it, it launches none.
-DRAGOMAN_HOST_DEVICE inline bool is_off(const Late<int32_t>& wanted) {
+DRAGOMAN_HOST_DEVICE inline bool is_off(const DeviceValue<int32_t>& wanted) {
   return !wanted.known() && wanted.get() == 0;
 }
 
@@ -38,7 +38,7 @@ DRAGOMAN_HOST_DEVICE inline bool is_off(const Late<int32_t>& wanted) {
 // The host must not take what it does not know for a 0, which would be "no update": no test but on
 // a GPU would show it.
 constexpr int32_t kSomewhere = 0;
-static_assert(!Late<int32_t>::at(&kSomewhere).known() && Late<int32_t>(1).known());
+static_assert(!DeviceValue<int32_t>::at(&kSomewhere).known() && DeviceValue<int32_t>(1).known());
 #endif
 
 struct Adam {
@@ -52,39 +52,39 @@ struct Adam {
   DRAGOMAN_HOST_DEVICE Loaded load(int64_t i) const {
     return {value[i], mean[i], variance[i], gradient[i]};
   }
-  DRAGOMAN_HOST_DEVICE real next(int64_t i, const Loaded& old, const UpdateOrders& orders,
+  DRAGOMAN_HOST_DEVICE real next(int64_t i, const Loaded& old, const StepInputs& inputs,
                                  real scale) const {
     const real g = scale * old.gradient;
     const real m = beta1 * old.mean + rest1 * g, v = beta2 * old.variance + rest2 * g * g;
     mean[i] = m;
     variance[i] = v;
-    return orders.kept * old.value -
-           orders.learning_rate * m / (std::sqrt(orders.variance_scale * v) + epsilon);
+    return inputs.kept * old.value -
+           inputs.learning_rate * m / (std::sqrt(inputs.variance_scale * v) + epsilon);
   }
 };
 
 struct AdamEach {
   Adam adam;
-  Late<UpdateOrders> orders;
-  Late<int32_t> finite;
-  Late<real> scale;
+  DeviceValue<StepInputs> inputs;
+  DeviceValue<int32_t> finite;
+  DeviceValue<real> scale;
   DRAGOMAN_HOST_DEVICE Adam::Loaded load(int64_t i) const { return adam.load(i); }
   DRAGOMAN_HOST_DEVICE void store(int64_t i, const Adam::Loaded& old) const {
     if (is_off(finite)) return;
-    adam.value[i] = adam.next(i, old, orders.get(), scale.get());
+    adam.value[i] = adam.next(i, old, inputs.get(), scale.get());
   }
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { store(i, load(i)); }
 };
 // The same with the copy that products read.
-struct AdamEachLow {
+struct AdamEachBf16 {
   AdamEach each;
-  Bf16* low;
+  Bf16* bf16_copy;
   DRAGOMAN_HOST_DEVICE Adam::Loaded load(int64_t i) const { return each.load(i); }
   DRAGOMAN_HOST_DEVICE void store(int64_t i, const Adam::Loaded& old) const {
     if (is_off(each.finite)) return;
-    const real next = each.adam.next(i, old, each.orders.get(), each.scale.get());
+    const real next = each.adam.next(i, old, each.inputs.get(), each.scale.get());
     each.adam.value[i] = next;
-    low[i] = next;
+    bf16_copy[i] = next;
   }
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const { store(i, load(i)); }
 };
@@ -92,8 +92,8 @@ struct AdamEachLow {
 struct AverageEach {
   real* to;
   const real* from;
-  Late<real> share;
-  Late<int32_t> wanted;
+  DeviceValue<real> share;
+  DeviceValue<int32_t> wanted;
   DRAGOMAN_HOST_DEVICE void operator()(int64_t i) const {
     if (is_off(wanted)) return;
     to[i] += share.get() * (from[i] - to[i]);
@@ -102,7 +102,7 @@ struct AverageEach {
 
 }  // namespace
 
-void add_loss(const CrossEntropy& batch, bool first, const Record<UpdateResult>& result) {
+void add_loss(const CrossEntropy& batch, bool first, const Record<StepResult>& result) {
   const int64_t n = batch.log_probabilities.size();
   const auto from = batch.log_probabilities.data();
   const auto loss = batch.loss.data();
@@ -117,12 +117,12 @@ void add_loss(const CrossEntropy& batch, bool first, const Record<UpdateResult>&
       });
 }
 
-void measure_gradients(const Tensor& gradients, const Record<UpdateOrders>& orders,
-                       const Record<UpdateResult>& result) {
+void measure_gradients(const Tensor& gradients, const Record<StepInputs>& inputs,
+                       const Record<StepResult>& result) {
   const Tensor sums = squares_of_pieces(gradients);
   const int64_t pieces = sums.size();
   const auto parts = sums.data();
-  const auto say = orders.address();
+  const auto say = inputs.address();
   const auto to = result.address();
   launch::rows(
       result.device(), 1, std::max(pieces, kPiece), [=] DRAGOMAN_HOST_DEVICE(Lane lane, int64_t) {
@@ -138,7 +138,7 @@ void measure_gradients(const Tensor& gradients, const Record<UpdateOrders>& orde
       });
 }
 
-UpdateOrders adam_orders(const AdamOptions& options, int64_t step, double learning_rate) {
+StepInputs adam_inputs(const AdamOptions& options, int64_t step, double learning_rate) {
   const auto t = static_cast<double>(step);
   return {.step = static_cast<uint32_t>(step),
           .learning_rate = static_cast<real>(learning_rate / (1 - std::pow(options.beta1, t))),
@@ -147,13 +147,13 @@ UpdateOrders adam_orders(const AdamOptions& options, int64_t step, double learni
 }
 
 void adam_update(const AdamBuffers& buffers, const Tensor& gradients, const AdamOptions& options,
-                 const Record<UpdateOrders>& orders, const Record<UpdateResult>& result) {
-  const auto& [values, mean, variance, low] = buffers;
+                 const Record<StepInputs>& inputs, const Record<StepResult>& result) {
+  const auto& [values, mean, variance, bf16_copy] = buffers;
   check(gradients.size() == values.size() && mean.size() == values.size() &&
             variance.size() == values.size(),
         "adam_update: the sizes {}, {}, {} and {} differ", values.size(), gradients.size(),
         mean.size(), variance.size());
-  const Late<int32_t> finite = result.late(&UpdateResult::finite);
+  const DeviceValue<int32_t> finite = result.device_value(&StepResult::finite);
   if (finite.known() && !finite.get()) return;
   // 1 - beta in double: the difference of the rounded beta would be off by 1e-5.
   const Adam adam{values.data(),
@@ -165,16 +165,17 @@ void adam_update(const AdamBuffers& buffers, const Tensor& gradients, const Adam
                   static_cast<real>(options.beta2),
                   static_cast<real>(1 - options.beta2),
                   static_cast<real>(options.epsilon)};
-  const AdamEach each{adam, orders.late(), finite, result.late(&UpdateResult::gradient_scale)};
-  if (low.defined()) {
-    launch::map(values.device(), values.size(), AdamEachLow{each, low.data<Bf16>()});
+  const AdamEach each{adam, inputs.device_value(), finite,
+                      result.device_value(&StepResult::gradient_scale)};
+  if (bf16_copy.defined()) {
+    launch::map(values.device(), values.size(), AdamEachBf16{each, bf16_copy.data<Bf16>()});
   } else {
     launch::map(values.device(), values.size(), each);
   }
 }
 
-void average_update(const Tensor& average, const Tensor& values, Late<real> share,
-                    Late<int32_t> wanted) {
+void average_update(const Tensor& average, const Tensor& values, DeviceValue<real> share,
+                    DeviceValue<int32_t> wanted) {
   check(average.size() == values.size(), "average_update: the sizes {} and {} differ",
         average.size(), values.size());
   if (wanted.known() && !wanted.get()) return;

@@ -12,7 +12,7 @@
 namespace dragoman {
 
 /// What the host says of an update: all that changes from one to the next.
-struct UpdateOrders {
+struct StepInputs {
   uint32_t step = 0;          ///< Counts from 1; names the dropout masks.
   real learning_rate = 0;     ///< Divided by the correction of the mean's bias.
   real variance_scale = 0;    ///< The correction of the variance's bias.
@@ -23,7 +23,7 @@ struct UpdateOrders {
 };
 
 /// What an update finds out.
-struct UpdateResult {
+struct StepResult {
   double loss = 0;             ///< Summed over its batches.
   double log_probability = 0;  ///< Of the targets, likewise.
   double norm = 0;             ///< Of the gradients times gradient_share.
@@ -32,11 +32,11 @@ struct UpdateResult {
 };
 
 /// Adds the loss of a batch to those of the update's others, or begins with it.
-void add_loss(const CrossEntropy& batch, bool first, const Record<UpdateResult>& result);
+void add_loss(const CrossEntropy& batch, bool first, const Record<StepResult>& result);
 
 /// Sets the result's norm and what follows from it. The sum of squares is made in double.
-void measure_gradients(const Tensor& gradients, const Record<UpdateOrders>& orders,
-                       const Record<UpdateResult>& result);
+void measure_gradients(const Tensor& gradients, const Record<StepInputs>& inputs,
+                       const Record<StepResult>& result);
 
 /// What Adam does the same at every step.
 struct AdamOptions {
@@ -51,11 +51,11 @@ struct AdamBuffers {
   Tensor values;
   Tensor mean;
   Tensor variance;
-  Tensor low = {};  ///< If defined, gets the values in bf16.
+  Tensor bf16_copy = {};  ///< If defined, gets the values in bf16.
 };
 
 /// The numbers of step t, from 1: sets `step` and what follows from it, but for the average's.
-UpdateOrders adam_orders(const AdamOptions& options, int64_t step, double learning_rate);
+StepInputs adam_inputs(const AdamOptions& options, int64_t step, double learning_rate);
 
 /// One step of Adam (Kingma and Ba 2015, algorithm 1), with weight decay apart from the gradient
 /// (Loshchilov and Hutter 2019, algorithm 2). With g = gradient_scale * gradients and t = step:
@@ -65,10 +65,10 @@ UpdateOrders adam_orders(const AdamOptions& options, int64_t step, double learni
 ///                            + weight_decay values)
 /// All tensors have the same size. Nothing is changed when the result is not finite.
 void adam_update(const AdamBuffers& buffers, const Tensor& gradients, const AdamOptions& options,
-                 const Record<UpdateOrders>& orders, const Record<UpdateResult>& result);
+                 const Record<StepInputs>& inputs, const Record<StepResult>& result);
 
 /// average += share (values - average), unless `wanted` is 0.
-void average_update(const Tensor& average, const Tensor& values, Late<real> share,
-                    Late<int32_t> wanted = 1);
+void average_update(const Tensor& average, const Tensor& values, DeviceValue<real> share,
+                    DeviceValue<int32_t> wanted = 1);
 
 }  // namespace dragoman

@@ -56,11 +56,14 @@ class Record {
     return *address();
   }
   /// For a launch: what it holds when the kernel runs.
-  Late<T> late() const { return device().on_gpu() ? Late<T>::at(address()) : Late<T>(read()); }
+  DeviceValue<T> device_value() const {
+    return device().on_gpu() ? DeviceValue<T>::at(address()) : DeviceValue<T>(read());
+  }
   /// The same of one of its members.
   template <class M>
-  Late<M> late(M T::*member) const {
-    return device().on_gpu() ? Late<M>::at(&(address()->*member)) : Late<M>(read().*member);
+  DeviceValue<M> device_value(M T::*member) const {
+    return device().on_gpu() ? DeviceValue<M>::at(&(address()->*member))
+                             : DeviceValue<M>(read().*member);
   }
 
  private:

@@ -17,23 +17,23 @@ Optimizer::Optimizer(const Parameters& parameters, const TrainingConfig& config)
   if (config.ema_decay > 0) average_ = values.clone();
 }
 
-UpdateOrders Optimizer::orders(int64_t step, double learning_rate, int64_t tokens) const {
-  UpdateOrders orders = adam_orders(adam_, step, learning_rate);
+StepInputs Optimizer::inputs(int64_t step, double learning_rate, int64_t tokens) const {
+  StepInputs inputs = adam_inputs(adam_, step, learning_rate);
   const auto t = static_cast<double>(step);
   const double decay = std::min(config_.ema_decay, (1 + t) / (10 + t));
-  orders.average_share = static_cast<real>(1 - decay);
-  orders.clip_norm = config_.clip_norm;
-  orders.gradient_share = 1 / static_cast<double>(tokens);
-  return orders;
+  inputs.average_share = static_cast<real>(1 - decay);
+  inputs.clip_norm = config_.clip_norm;
+  inputs.gradient_share = 1 / static_cast<double>(tokens);
+  return inputs;
 }
 
-void Optimizer::update(const Record<UpdateOrders>& orders, const Record<UpdateResult>& result) {
-  measure_gradients(parameters_.gradients(), orders, result);
-  adam_update({parameters_.values(), mean_, variance_, parameters_.low()}, parameters_.gradients(),
-              adam_, orders, result);
+void Optimizer::update(const Record<StepInputs>& inputs, const Record<StepResult>& result) {
+  measure_gradients(parameters_.gradients(), inputs, result);
+  adam_update({parameters_.values(), mean_, variance_, parameters_.bf16_copy()},
+              parameters_.gradients(), adam_, inputs, result);
   if (average_.defined()) {
-    average_update(average_, parameters_.values(), orders.late(&UpdateOrders::average_share),
-                   result.late(&UpdateResult::finite));
+    average_update(average_, parameters_.values(), inputs.device_value(&StepInputs::average_share),
+                   result.device_value(&StepResult::finite));
   }
 }
 
@@ -42,7 +42,7 @@ void with_average(Parameters& parameters, const Optimizer& optimizer,
   if (!optimizer.average().defined()) return work();
   const auto put = [&](const Tensor& values) {
     parameters.values().copy_from(values);
-    if (parameters.low().defined()) parameters.make_low();
+    if (parameters.bf16_copy().defined()) parameters.make_bf16_copy();
   };
   const Tensor trained = parameters.values().clone();
   put(optimizer.average());

@@ -19,11 +19,11 @@ class Optimizer {
 
   /// What the device is to be told of step `step` (from 1), whose loss is summed over `tokens`
   /// tokens; what is descended is its mean.
-  UpdateOrders orders(int64_t step, double learning_rate, int64_t tokens) const;
+  StepInputs inputs(int64_t step, double learning_rate, int64_t tokens) const;
 
   /// Makes the step from the gradients. The result gets the norm of the mean's gradient before
   /// clipping. When that is not finite, nothing is changed.
-  void update(const Record<UpdateOrders>& orders, const Record<UpdateResult>& result);
+  void update(const Record<StepInputs>& inputs, const Record<StepResult>& result);
 
   /// Adam's mean of the gradients and of their squares, laid out as the parameters.
   const Tensor& mean() const { return mean_; }

@@ -21,18 +21,18 @@ Updater::Updater(const Config& config, Model& model)
       seed_(static_cast<uint64_t>(config.seed)),
       training_(config.training),
       optimizer_(model.parameters(), config.training),
-      orders_(model.device()),
+      inputs_(model.device()),
       result_(model.device()),
       graphs_(model.device()) {
   refresh();
 }
 
 void Updater::refresh() {
-  if (precision_.products == DType::kBf16) model_.parameters().make_low();
+  if (precision_.products == DType::kBf16) model_.parameters().make_bf16_copy();
 }
 
 Updater::Update Updater::Begun::finish() {
-  const UpdateResult found = result.get();
+  const StepResult found = result.get();
   return {{.loss = found.loss,
            .log_probability = found.log_probability,
            .source_tokens = source_tokens,
@@ -79,7 +79,7 @@ Updater::Begun Updater::attempt(int64_t step, double learning_rate,
     source_tokens += batch.source.tokens();
     target_tokens += batch.target_output.tokens();
   }
-  orders_.write(optimizer_.orders(step, learning_rate, target_tokens));
+  inputs_.write(optimizer_.inputs(step, learning_rate, target_tokens));
   uint32_t site = 0;
   for (number = 0; number < batches.size(); ++number) {
     site = run_part(batches[number], static_cast<int>(number), number + 1 == batches.size(), site,
@@ -110,7 +110,7 @@ uint32_t Updater::run_part(const Batch& batch, int number, bool last, uint32_t s
 uint32_t Updater::compute(const DeviceBatch& batch, int number, bool last, uint32_t site) {
   const Parameters& parameters = model_.parameters();
   Tape tape;
-  tape.set_training(seed_, orders_.late(&UpdateOrders::step), site);
+  tape.set_training(seed_, inputs_.device_value(&StepInputs::step), site);
   tape.set_products(precision_);
   tape.set_check_finite(training_.debug_nan);
   parameters.begin_gradients(/*add=*/number > 0);
@@ -119,7 +119,7 @@ uint32_t Updater::compute(const DeviceBatch& batch, int number, bool last, uint3
   tape.backward(loss.loss);
   parameters.complete_gradients();
   if (last) {
-    optimizer_.update(orders_, result_);
+    optimizer_.update(inputs_, result_);
     Profile::mark("optimizer");
   }
   return tape.next_site();

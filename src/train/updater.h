@@ -40,7 +40,7 @@ class Updater {
     int64_t step = 0;
     int64_t source_tokens = 0;  ///< `</s>` counted.
     int64_t target_tokens = 0;
-    Fetched<UpdateResult> result;
+    Fetched<StepResult> result;
 
     /// Waits for it. To be called once.
     Update finish();
@@ -74,8 +74,8 @@ class Updater {
   uint64_t seed_;
   TrainingConfig training_;
   Optimizer optimizer_;
-  Record<UpdateOrders> orders_;
-  Record<UpdateResult> result_;
+  Record<StepInputs> inputs_;
+  Record<StepResult> result_;
   StepGraphs graphs_;
   FairThreads threads_;
 };

@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
     if (has_columns) vectors::read(query, f.query_at(t, i) + column);
     float* const weights = f.weights ? f.weights + row * f.longest_key : nullptr;
 
-    float most = Lane::lowest(), total = 0, mixed[kNumbers] = {};
+    float row_max = Lane::lowest(), total = 0, mixed[kNumbers] = {};
     for (int64_t begin = 0; begin < keys; begin += kTeams * kAtOnce) {
       const auto number_of = [&](int n) { return begin + n * kTeams + team; };
       // Where there is no key any more, the last is read again, so that no load waits for another.
@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
         vectors::load(key[n], f.key.row(from[n]) + in_row);
         vectors::load(value[n], f.value.row(from[n]) + in_row);
       }
-      float score[kAtOnce] = {}, larger = most;
+      float score[kAtOnce] = {}, larger = row_max;
 #pragma unroll
       for (int n = 0; n < kAtOnce; ++n) {
         float x[kNumbers];
@@ -64,14 +64,14 @@ __global__ void __launch_bounds__(kWarp* kWarps)
         score[n] *= f.scale;
         if (number_of(n) < keys) larger = reduce::Larger{}(larger, score[n]);
       }
-      const float kept = exp_of(most - larger);
-      most = larger;
+      const float kept = exp_of(row_max - larger);
+      row_max = larger;
       total *= kept;
       for (float& number : mixed) number *= kept;
 #pragma unroll
       for (int n = 0; n < kAtOnce; ++n) {
         const bool is_key = number_of(n) < keys;
-        const float weight = is_key ? exp_of(score[n] - most) : 0;
+        const float weight = is_key ? exp_of(score[n] - row_max) : 0;
         total += weight;
         float x[kNumbers];
         vectors::unpack(x, value[n]);
@@ -80,17 +80,17 @@ __global__ void __launch_bounds__(kWarp* kWarps)
       }
     }
 
-    const float largest = reduce::lanes<kTeam, kWarp>(most, reduce::Larger{});
-    const float kept = exp_of(most - largest);
+    const float largest = reduce::lanes<kTeam, kWarp>(row_max, reduce::Larger{});
+    const float kept = exp_of(row_max - largest);
     total = reduce::lanes<kTeam, kWarp>(kept * total, reduce::Add{});
-    const float share = keys > 0 ? 1 / total : 0;
+    const float inverse_sum = keys > 0 ? 1 / total : 0;
     for (float& number : mixed)
-      number = share * reduce::lanes<kTeam, kWarp>(kept * number, reduce::Add{});
+      number = inverse_sum * reduce::lanes<kTeam, kWarp>(kept * number, reduce::Add{});
     if (team == 0 && has_columns) vectors::write(f.out + row * f.head_dim + column, mixed);
     if (!weights) continue;
     __syncwarp();  // the scores are there
     for (int64_t j = lane; j < f.longest_key; j += kWarp)
-      weights[j] = j < keys ? share * exp_of(weights[j] - largest) : 0;
+      weights[j] = j < keys ? inverse_sum * exp_of(weights[j] - largest) : 0;
   }
 }
 

@@ -12,21 +12,21 @@ struct Forward {
 };
 // The softmax of the rows of a warp as it goes over the keys, in powers of 2.
 struct Softmax {
-  float most[2] = {Lane::lowest(), Lane::lowest()}, total[2] = {0, 0};
+  float row_max[2] = {Lane::lowest(), Lane::lowest()}, total[2] = {0, 0};
 
-  // From scaled products to exp2(product - most), and what was summed up before to what it would
+  // From scaled products to exp2(product - row_max), and what was summed up before to what it would
   // have been with the new maxima.
   template <int kColumns, int kDim>
   __device__ void add(Fragment<kColumns>& s, Fragment<kDim>& sums) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float larger = most[half];
+      float larger = row_max[half];
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n) {
         larger = fmaxf(larger, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
       }
       larger = max_of_row(larger);
-      const float kept = exp2_of(most[half] - larger);
+      const float kept = exp2_of(row_max[half] - larger);
       float part = 0;
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n) {
@@ -42,7 +42,7 @@ struct Softmax {
         sums[n][2 * half + 1] *= kept;
       }
       total[half] = total[half] * kept + sum_of_row(part);
-      most[half] = larger;
+      row_max[half] = larger;
     }
   }
 };
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(S::kThreads) forward_kernel(const __grid_const
     for (int half = 0; half < 2; ++half) {
       const int i = first + row_of(2 * half);
       if (i >= t.queries) continue;
-      const float share = seen > 0 ? 1 / softmax.total[half] : 0;
+      const float inverse_sum = seen > 0 ? 1 / softmax.total[half] : 0;
       const int64_t row = t.query_begin + i;
       Bf16* const to = f.out + (row * kernel.heads + t.head) * dim;
 #pragma unroll
@@ -108,13 +108,13 @@ __global__ void __launch_bounds__(S::kThreads) forward_kernel(const __grid_const
         const int c = column_of(n, 0);
         if (c < dim) {
           *reinterpret_cast<uint32_t*>(to + c) =
-              bf16_pair(share * sums[n][2 * half], share * sums[n][2 * half + 1]);
+              bf16_pair(inverse_sum * sums[n][2 * half], inverse_sum * sums[n][2 * half + 1]);
         }
       }
       if (lane() % 4 == 0) {
         const int64_t at = f.statistics.at(t.head, row);
-        f.statistics.most[at] = softmax.most[half] / kLog2e;
-        f.statistics.share[at] = share;
+        f.statistics.row_max[at] = softmax.row_max[half] / kLog2e;
+        f.statistics.inverse_sum[at] = inverse_sum;
       }
     }
   }

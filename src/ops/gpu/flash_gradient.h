@@ -9,15 +9,18 @@ namespace dragoman::flash {
 struct Gradient {
   void* data = nullptr;  // null if none is wanted
   int64_t stride = 0;
-  bool accumulate = false, low = false;
+  bool accumulate = false, bf16 = false;
 
   template <class G>
   explicit Gradient(const ColumnGradient<G>& of)
-      : data(of.data), stride(of.stride), accumulate(of.accumulate), low(std::is_same_v<G, Bf16>) {}
+      : data(of.data),
+        stride(of.stride),
+        accumulate(of.accumulate),
+        bf16(std::is_same_v<G, Bf16>) {}
 
   // Gives it two numbers side by side, which begin at `at`.
   __device__ void write(int64_t at, float first, float second) const {
-    if (low) {
+    if (bf16) {
       Bf16* const place = static_cast<Bf16*>(data) + at;
       if (accumulate) {
         first += place[0];
@@ -45,7 +48,7 @@ struct Backward {
 // What backward reads of a query: from its statistics, and the product of its result with that
 // result's gradient, which is the sum over the keys of weight times gradient of the weight.
 struct QueryNumbers {
-  float most, share, along;
+  float row_max, inverse_sum, delta;
 };
 
 // Begins to find those of kRows queries from `query` on: copies their results into a tile.
@@ -59,8 +62,8 @@ __device__ void load_numbers(QueryNumbers* to, Bf16* out, const Backward& f, con
   for (int row = static_cast<int>(threadIdx.x); row < kRows; row += S::kThreads) {
     const int64_t at = f.statistics.at(t.head, t.query_begin + query + row);
     const bool there = query + row < t.queries;
-    to[row].most = there ? f.statistics.most[at] * kLog2e : 0;
-    to[row].share = there ? f.statistics.share[at] : 0;
+    to[row].row_max = there ? f.statistics.row_max[at] * kLog2e : 0;
+    to[row].inverse_sum = there ? f.statistics.inverse_sum[at] : 0;
   }
 }
 
@@ -68,13 +71,13 @@ __device__ void load_numbers(QueryNumbers* to, Bf16* out, const Backward& f, con
 template <class S, int kRows>
 __device__ void finish_numbers(QueryNumbers* to, const Bf16* out, const Bf16* d_out) {
   for (int row = static_cast<int>(threadIdx.x) / 4; row < kRows; row += S::kThreads / 4) {
-    float along = 0;
+    float delta = 0;
 #pragma unroll
     for (int c = lane() % 4 * 8; c < S::kDim; c += 32) {
       const uint4 words = *reinterpret_cast<const uint4*>(out + row * S::kStride + c);
       const uint4 d_words = *reinterpret_cast<const uint4*>(d_out + row * S::kStride + c);
       const auto add = [&](uint32_t x, uint32_t y) {
-        along += __uint_as_float(x << 16) * __uint_as_float(y << 16) +
+        delta += __uint_as_float(x << 16) * __uint_as_float(y << 16) +
                  __uint_as_float(x & 0xFFFF0000u) * __uint_as_float(y & 0xFFFF0000u);
       };
       add(words.x, d_words.x);
@@ -82,8 +85,8 @@ __device__ void finish_numbers(QueryNumbers* to, const Bf16* out, const Bf16* d_
       add(words.z, d_words.z);
       add(words.w, d_words.w);
     }
-    along = sum_of_row(along);
-    if (lane() % 4 == 0) to[row].along = along;
+    delta = sum_of_row(delta);
+    if (lane() % 4 == 0) to[row].delta = delta;
   }
   __syncthreads();
 }
@@ -94,7 +97,7 @@ template <int kColumns>
 __device__ void write(const Gradient& to, const Fragment<kColumns>& c, int64_t row, int rows,
                       int column, int count) {
   if (!to.data) return;
-  const bool whole = to.low && count >= kColumns;
+  const bool whole = to.bf16 && count >= kColumns;
 #pragma unroll
   for (int e = 0; e < 4; e += 2) {
     if (row_of(e) >= rows) continue;
@@ -139,9 +142,9 @@ __device__ void weigh(Fragment<kColumns>& weights, Fragment<kColumns>& gradients
     const int i = kOfKeys ? column + column_of(n, e) : first + row_of(e);
     const int j = kOfKeys ? first + row_of(e) : column + column_of(n, e);
     const bool there = all || (i < t.queries && j < t.keys && (!kernel.causal || j <= i));
-    const float power_of_two = exp2_of(scale * kLog2e * weights[n][e] - query.most);
-    const float weight = there ? query.share * power_of_two : 0;
-    gradients[n][e] = scale * weight * (factor * gradients[n][e] - query.along);
+    const float power_of_two = exp2_of(scale * kLog2e * weights[n][e] - query.row_max);
+    const float weight = there ? query.inverse_sum * power_of_two : 0;
+    gradients[n][e] = scale * weight * (factor * gradients[n][e] - query.delta);
     weights[n][e] = factor * weight;
   };
   const auto make = [&](int n, int e, float factor) {

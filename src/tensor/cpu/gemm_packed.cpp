@@ -221,14 +221,14 @@ class Product {
       to.sums = static_cast<float*>(g_.c) + place;
       to.stride = g_.ldc;
     } else if (part == depth_.count() - 1) {
-      to.low = static_cast<Bf16*>(g_.c) + place;
+      to.bf16 = static_cast<Bf16*>(g_.c) + place;
     }
     if (part == depth_.count() - 1) {
       to.relu = g_.relu;
       to.gate_stride = g_.ldc;
       if (g_.gate) {
-        to.gate = to.low ? static_cast<const void*>(static_cast<const Bf16*>(g_.gate) + place)
-                         : static_cast<const float*>(g_.gate) + place;
+        to.gate = to.bf16 ? static_cast<const void*>(static_cast<const Bf16*>(g_.gate) + place)
+                          : static_cast<const float*>(g_.gate) + place;
       }
     }
     for (int64_t half = 0; half < 2; ++half) {

@@ -13,11 +13,11 @@ namespace dragoman::packed {
 // Where a kernel's sums start and go: kPanel columns, or the `columns` of them that there are. A
 // product's last part may write them as bf16, and zeros instead of some.
 struct Target {
-  float* sums;  // added to if `accumulate`, and written unless `low`
+  float* sums;  // added to if `accumulate`, and written unless `bf16`
   int64_t stride;
   bool accumulate;
-  Bf16* low;
-  int64_t low_stride;
+  Bf16* bf16;
+  int64_t bf16_stride;
   Sums start[2];  // the bias, or zeros
   int64_t columns;
   bool relu = false;
@@ -28,10 +28,10 @@ struct Target {
   Target from_row(int64_t i) const {
     Target to = *this;
     if (sums) to.sums += i * stride;
-    if (low) to.low += i * low_stride;
+    if (bf16) to.bf16 += i * bf16_stride;
     if (gate) {
       to.gate = static_cast<const char*>(gate) +
-                i * gate_stride * static_cast<int64_t>(low ? sizeof(Bf16) : sizeof(float));
+                i * gate_stride * static_cast<int64_t>(bf16 ? sizeof(Bf16) : sizeof(float));
     }
     return to;
   }
@@ -72,13 +72,13 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, const Target&
   for (int r = 0; r < kRows; ++r) {
     sums[r][0] = to.start[0];
     sums[r][1] = to.start[1];
-    if (to.low) __builtin_prefetch(to.low + r * to.low_stride, 1);
+    if (to.bf16) __builtin_prefetch(to.bf16 + r * to.bf16_stride, 1);
     if (to.sums) {
       __builtin_prefetch(to.sums + r * to.stride, 1);
       __builtin_prefetch(to.sums + r * to.stride + kLanes, 1);
     }
     if (to.gate) {
-      const int64_t size = to.low ? sizeof(Bf16) : sizeof(float);
+      const int64_t size = to.bf16 ? sizeof(Bf16) : sizeof(float);
       const char* row = static_cast<const char*>(to.gate) + r * to.gate_stride * size;
       __builtin_prefetch(row);
       __builtin_prefetch(row + kLanes * size);
@@ -115,11 +115,11 @@ void kernel(int64_t words, Rows a, const uint32_t* b, Ahead ahead, const Target&
     }
   }
   if constexpr (Numbers::kPair == 2) {
-    if (to.low) {
+    if (to.bf16) {
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         const auto* gate = static_cast<const Bf16*>(to.gate);
-        Numbers::write(to.low + r * to.low_stride, gate ? gate + r * to.gate_stride : nullptr,
+        Numbers::write(to.bf16 + r * to.bf16_stride, gate ? gate + r * to.gate_stride : nullptr,
                        kWhole ? kPanel : to.columns, sums[r][0], sums[r][1]);
       }
       return;

@@ -91,7 +91,7 @@ Tensor bias_as(const Variable& bias, DType type) {
 }
 
 void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-             const Target& to, const Epilogue& epilogue, const Tensor& packed) {
+             const Target& to, const ProductEpilogue& epilogue, const Tensor& packed) {
   Gemm product = gemm_of(tf32, a, transpose_a, b, transpose_b, to);
   if (epilogue.bias.defined()) product.bias = epilogue.bias.address();
   product.relu = epilogue.relu;

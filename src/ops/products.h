@@ -23,7 +23,7 @@ struct Target {
 };
 
 /// What becomes of a product before it is written; the tensors are of the target's type.
-struct Epilogue {
+struct ProductEpilogue {
   Tensor bias = {};  ///< Added to every row, if defined.
   bool relu = false;
   Tensor gate = {};  ///< Where this is not positive, if it is defined, zero is written: only where
@@ -33,7 +33,7 @@ struct Epilogue {
 /// to (+)= op(a) op(b) for whole matrices of one type. `packed`, if defined, is what the function
 /// of that name made of b.
 void product(bool tf32, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
-             const Target& to, const Epilogue& epilogue = {}, const Tensor& packed = {});
+             const Target& to, const ProductEpilogue& epilogue = {}, const Tensor& packed = {});
 
 /// A bias as a product of that type reads it; undefined where there is none.
 Tensor bias_as(const Variable& bias, DType type);

@@ -3,7 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "models/model.h"
+#include "config/config.h"
+#include "models/encoder_decoder.h"
 #include "nn/recurrent.h"
 
 namespace dragoman {

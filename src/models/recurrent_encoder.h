@@ -2,7 +2,8 @@
 
 #include <vector>
 
-#include "models/model.h"
+#include "config/config.h"
+#include "models/encoder_decoder.h"
 #include "nn/recurrent.h"
 
 namespace dragoman {

@@ -1,9 +1,7 @@
 #pragma once
 
-#include <vector>
-
-#include "models/model.h"
-#include "nn/transformer.h"
+#include "models/stack.h"
+#include "ops/steps.h"
 
 namespace dragoman {
 
@@ -11,40 +9,31 @@ namespace dragoman {
 /// the last layer to the memory, the mean over the heads.
 class TransformerDecoder : public Decoder {
  public:
-  TransformerDecoder(const Scope& scope, const DecoderConfig& config, int64_t memory_dim);
+  TransformerDecoder(const Scope& scope, const DecoderConfig& config, int64_t memory_width)
+      : stack_(scope, config, memory_width) {}
 
   Variable decode(Tape& tape, const Memory& memory, const Variable& embedded,
-                  const Packing& packing, AttentionMaps* maps) const override;
-  std::unique_ptr<DecoderState> start(Tape& tape, const Memory& memory) const override;
+                  const Packing& packing, AttentionMaps* maps) const override {
+    return stack_(tape, embedded, packing, &memory, tape.products(), maps);
+  }
+  std::unique_ptr<DecoderState> start(Tape& tape, const Memory& memory) const override {
+    return stack_.start(tape, memory);
+  }
   DecoderStep step(Tape& tape, DecoderState& state, const Variable& embedded,
-                   bool want_attention) const override;
-  void reorder(DecoderState& state, const Tensor& rows) const override;
+                   bool want_attention) const override {
+    Tensor weights;
+    const Variable features =
+        stack_.step(tape, state, embedded, want_attention ? &weights : nullptr);
+    return {features, want_attention ? mean_over_heads(weights) : Tensor()};
+  }
+  void reorder(DecoderState& state, const Tensor& rows) const override {
+    stack_.reorder(state, rows);
+  }
   bool has_attention() const override { return true; }
-  SideLimits limits() const override { return {.longest = positions_.limit()}; }
+  SideLimits limits() const override { return {.longest = stack_.longest()}; }
 
  private:
-  struct Layer {
-    Residual self_frame;
-    SelfAttention self_attention;
-    Residual cross_frame;
-    CrossAttention cross_attention;
-    Residual ffn_frame;
-    FeedForward ffn;
-  };
-  struct State;
-
-  // Layer `number`; attend(x) is its self-attention, over a batch or over a cache. `weights`, if
-  // not null, receives those of its cross-attention.
-  template <class Attend>
-  Stream run_layer(Tape& tape, size_t number, const Stream& stream, Attend attend,
-                   const Variable& key_values, const AttentionLayout& cross, Tensor* weights) const;
-
-  real embedding_dropout_;
-  int64_t dim_;
-  Positions positions_;
-  Linear key_values_;  // of the memory, for all layers: each has 2 * dim columns
-  std::vector<Layer> layers_;
-  StackEnd end_;
+  Stack stack_;
 };
 
 }  // namespace dragoman

@@ -67,6 +67,8 @@ bool is_gated(const std::string& name) {
   return name == "glu" || name == "swiglu" || name == "geglu";
 }
 
+Positions::Positions(int64_t dim) : dim_(dim), sinusoids_(std::make_shared<Sinusoids>()) {}
+
 Positions::Positions(const Scope& scope, int64_t dim, int64_t longest)
     : dim_(dim), limit_(longest), table_(scope.add("weight", {longest, dim}, Start::kWeights)) {}
 
@@ -97,10 +99,14 @@ Variable Positions::operator()(Tape& tape, const Variable& x, const Tensor& plac
         limit_);
   if (table_.exists()) return add_rows(tape, x, *table_, places, dropout);
   const auto length = std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(longest, 128)));
-  Tensor& sinusoids = sinusoids_[length];
-  if (!sinusoids.defined())
-    sinusoids = make_sinusoids(static_cast<int64_t>(length), dim_, x.value().device());
-  return add_rows(tape, x, Variable(sinusoids), places, dropout);
+  const auto sinusoids = [&] {
+    const std::scoped_lock lock(sinusoids_->mutex);
+    Tensor& table = sinusoids_->tables[length];
+    if (!table.defined())
+      table = make_sinusoids(static_cast<int64_t>(length), dim_, x.value().device());
+    return table;
+  };
+  return add_rows(tape, x, Variable(sinusoids()), places, dropout);
 }
 
 }  // namespace dragoman

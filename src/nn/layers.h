@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <string>
 
 #include "nn/packing.h"
@@ -67,7 +69,7 @@ class Positions {
  public:
   Positions() = default;
   /// Sinusoidal: any length.
-  explicit Positions(int64_t dim) : dim_(dim) {}
+  explicit Positions(int64_t dim);
   /// Trained: places 0 to `longest` - 1.
   Positions(const Scope& scope, int64_t dim, int64_t longest);
 
@@ -82,9 +84,13 @@ class Positions {
   int64_t dim_ = 0;
   int64_t limit_ = 1 << 20;
   Parameter table_;
-  // By their number, each for longer sentences than the one before. None ever goes: a graph may
-  // know its address.
-  mutable std::map<uint64_t, Tensor> sinusoids_;
+  // Tables of sines by their length, made when they are first asked for, by whichever thread. None
+  // ever goes: a graph may know its address.
+  struct Sinusoids {
+    std::mutex mutex;
+    std::map<uint64_t, Tensor> tables;
+  };
+  std::shared_ptr<Sinusoids> sinusoids_;
 };
 
 }  // namespace dragoman

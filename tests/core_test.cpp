@@ -17,10 +17,12 @@
 
 #include "core/check.h"
 #include "core/files.h"
+#include "core/hash.h"
 #include "core/log.h"
 #include "core/parallel.h"
 #include "core/profile.h"
 #include "core/progress.h"
+#include "core/utf8.h"
 #include "files_harness.h"
 
 namespace dragoman {
@@ -32,6 +34,46 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::MatchesRegex;
 using testing::Not;
+
+// Text and hashes -------------------------------------------------------------------------------
+
+TEST(Utf8, IsKnownWhereItIsValid) {
+  EXPECT_TRUE(is_utf8(""));
+  EXPECT_TRUE(is_utf8("ä € 𝄞"));
+  EXPECT_FALSE(is_utf8("\xC3"));              // cut short
+  EXPECT_FALSE(is_utf8("\xC0\xAF"));          // overlong
+  EXPECT_FALSE(is_utf8("\xED\xA0\x80"));      // a surrogate
+  EXPECT_FALSE(is_utf8("\xF4\x90\x80\x80"));  // beyond U+10FFFF
+}
+
+TEST(Utf8, IsDecodedAndEncoded) {
+  const std::vector<int32_t> codepoints = {'a', 0xE4, 0x20AC, 0x1D11E};
+  EXPECT_EQ(decode_utf8("aä€𝄞"), codepoints);
+  std::string text;
+  for (const int32_t codepoint : codepoints) append_utf8(text, codepoint);
+  EXPECT_EQ(text, "aä€𝄞");
+  int32_t codepoint = 0;
+  EXPECT_EQ(decode_front("€a", codepoint), 3u);
+  EXPECT_EQ(codepoint, 0x20AC);
+  EXPECT_EQ(decode_front("", codepoint), 0u);
+  EXPECT_EQ(decode_front("\xE2\x82", codepoint), 0u);
+}
+
+TEST(Utf8, IsCountedAndCutBetweenCodePoints) {
+  EXPECT_EQ(count_codepoints("aä€𝄞"), 4u);
+  EXPECT_EQ(first_codepoints("aä€𝄞", 3), "aä€");
+  EXPECT_EQ(first_codepoints("aä€𝄞", 4), "aä€𝄞");
+  EXPECT_EQ(first_codepoints("aä", 9), "aä");
+  EXPECT_EQ(first_codepoints("aä", 0), "");
+}
+
+// The numbers that the function's authors publish (http://www.isthe.com/chongo/tech/comp/fnv/).
+TEST(Hash, IsThatOfFowlerNollAndVo) {
+  EXPECT_EQ(Fnv1a().value(), 0xcbf29ce484222325u);
+  EXPECT_EQ(Fnv1a().add("a").value(), 0xaf63dc4c8601ec8cu);
+  EXPECT_EQ(Fnv1a().add("foobar").value(), 0x85944171f73967e8u);
+  EXPECT_EQ(Fnv1a().add("foo").add("bar"), Fnv1a().add("foobar"));
+}
 
 // Files -----------------------------------------------------------------------------------------
 

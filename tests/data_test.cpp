@@ -74,15 +74,6 @@ TEST_F(TextTest, InvalidUtf8NamesFileAndLine) {
   EXPECT_THAT(complaint([&] { read_lines(file); }), HasSubstr(file + ":3: invalid UTF-8"));
 }
 
-TEST_F(TextTest, KnowsValidUtf8) {
-  EXPECT_TRUE(is_utf8(""));
-  EXPECT_TRUE(is_utf8("ä € 𝄞"));
-  EXPECT_FALSE(is_utf8("\xC3"));              // cut short
-  EXPECT_FALSE(is_utf8("\xC0\xAF"));          // overlong
-  EXPECT_FALSE(is_utf8("\xED\xA0\x80"));      // a surrogate
-  EXPECT_FALSE(is_utf8("\xF4\x90\x80\x80"));  // beyond U+10FFFF
-}
-
 TEST_F(TextTest, MissingFileAndDirectoryAreErrors) {
   EXPECT_THAT(complaint([&] { read_lines(path("none.en")); }),
               AllOf(HasSubstr("none.en"), HasSubstr("No such file")));

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/utf8.h"
 #include "eval/bleu.h"
 #include "eval/chrf.h"
 #include "eval/metric.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "eval/unicode.h"
+#include "core/utf8.h"
 
 namespace dragoman {
 namespace {
@@ -17,7 +17,7 @@ std::vector<std::string> lines_of(const std::string& cell) {
   return lines;
 }
 
-size_t width_of(const std::string& line) { return decode_utf8(line).size(); }
+size_t width_of(const std::string& line) { return count_codepoints(line); }
 
 std::vector<size_t> column_widths(const std::vector<Row>& rows) {
   std::vector<size_t> widths;

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <mutex>
 
+#include "core/utf8.h"
+
 namespace dragoman {
 namespace {
 
@@ -33,16 +35,6 @@ int terminal_width() {
 
 constexpr const char* kEraseLine = "\r\033[K";
 
-// At most `width` code points of UTF-8 text.
-std::string shortened(std::string_view text, size_t width) {
-  size_t end = 0;
-  for (size_t columns = 0; end < text.size(); ++end) {
-    const bool starts_character = (static_cast<unsigned char>(text[end]) & 0xC0) != 0x80;
-    if (starts_character && columns++ == width) break;
-  }
-  return std::string(text.substr(0, end));
-}
-
 }  // namespace
 
 std::string format_duration(double seconds) {
@@ -63,7 +55,7 @@ std::string progress_line(double fraction, std::string_view text, double seconds
   std::string line = fmt::format("[{:#>{}}{:->{}}] {:3.0f}%  {}", "", filled, "", kBar - filled,
                                  std::floor(100 * bounded), text);
   if (seconds_left >= 0) line += fmt::format("  {} left", format_duration(seconds_left));
-  return shortened(line, static_cast<size_t>(std::max(width, 0)));
+  return std::string(first_codepoints(line, static_cast<size_t>(std::max(width, 0))));
 }
 
 void print_above_progress(std::string_view line) {
@@ -93,7 +85,9 @@ void Progress::update(double fraction, std::string_view text, double seconds_lef
 }
 
 void Progress::update(std::string_view text) {
-  if (due()) show(shortened(text, static_cast<size_t>(std::max(terminal_width() - 1, 0))));
+  if (due())
+    show(std::string(
+        first_codepoints(text, static_cast<size_t>(std::max(terminal_width() - 1, 0)))));
 }
 
 bool Progress::due() {

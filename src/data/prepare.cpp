@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
+#include "core/hash.h"
 #include "core/log.h"
 #include "hdf5/file.h"
 
@@ -19,19 +20,7 @@ constexpr hdf5::Storage kTokens = {.chunk = 1 << 14, .deflate = 1};
 constexpr hdf5::Storage kOffsets = {.chunk = 1 << 13, .deflate = 1};
 constexpr hdf5::Storage kText = {.chunk = 1 << 16, .deflate = 1};
 
-/// The hash FNV-1a with 64 bits (Fowler, Noll and Vo), to tell inputs apart.
-class Fingerprint {
- public:
-  Fingerprint& add(std::string_view bytes) {
-    for (const char byte : bytes)
-      hash_ = (hash_ ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
-    return *this;
-  }
-  std::string text() const { return fmt::format("{:016x}", hash_); }
-
- private:
-  uint64_t hash_ = 0xcbf29ce484222325u;
-};
+std::string text_of(const Fnv1a& hash) { return fmt::format("{:016x}", hash.value()); }
 
 /// Reads the corpora once and returns a line about each, with fingerprints of its text. What is
 /// wrong with the text comes to light here, before any time is spent on it.
@@ -39,7 +28,7 @@ std::string survey(const std::vector<CorpusFiles>& corpora) {
   std::string description;
   for (const CorpusFiles& files : corpora) {
     ParallelReader reader(files);
-    Fingerprint source_print, target_print;
+    Fnv1a source_print, target_print;
     int64_t pairs = 0;
     for (std::string source, target; reader.next(source, target); ++pairs) {
       source_print.add(source).add("\n");
@@ -49,8 +38,9 @@ std::string survey(const std::vector<CorpusFiles>& corpora) {
     const auto name = [](const std::string& path) {
       return std::filesystem::path(path).filename().string();
     };
-    description += fmt::format("{} ({}), {} ({}): {} pairs\n", name(files.source),
-                               source_print.text(), name(files.target), target_print.text(), pairs);
+    description +=
+        fmt::format("{} ({}), {} ({}): {} pairs\n", name(files.source), text_of(source_print),
+                    name(files.target), text_of(target_print), pairs);
   }
   return description;
 }
@@ -83,7 +73,7 @@ auto open_or_make(const std::filesystem::path& path, Open open, Make make) {
 /// A hash of `inputs` stands in the file's name; the whole of it stands in the file.
 std::filesystem::path cached_path(const std::filesystem::path& cache, const char* kind,
                                   const std::string& inputs) {
-  return cache / fmt::format("{}-{}.h5", kind, Fingerprint().add(inputs).text());
+  return cache / fmt::format("{}-{}.h5", kind, text_of(Fnv1a().add(inputs)));
 }
 
 void check_inputs(const hdf5::File& file, const std::string& inputs) {
@@ -245,8 +235,8 @@ std::shared_ptr<const Dataset> prepare_dataset(const std::vector<CorpusFiles>& c
                                                int threads) {
   const std::string inputs =
       fmt::format("{}vocabularies {} {}\nmax_length {}\nraw text {}\n", text,
-                  Fingerprint().add(vocabularies.source.bytes()).text(),
-                  Fingerprint().add(vocabularies.target.bytes()).text(), max_length, keep_text);
+                  text_of(Fnv1a().add(vocabularies.source.bytes())),
+                  text_of(Fnv1a().add(vocabularies.target.bytes())), max_length, keep_text);
   const auto open = [&](const std::filesystem::path& path) {
     auto dataset = std::make_shared<const Dataset>(path.string());
     check(dataset->description().inputs == inputs, "it was made from other input");

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <unistd.h>
-#include <utf8proc.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/utf8.h"
 
 namespace dragoman {
 
@@ -217,22 +217,6 @@ CorpusFiles find_corpus(const std::string& directory, const std::string& name,
                         const std::string& source_language, const std::string& target_language) {
   return {find_corpus_file(directory, name, source_language),
           find_corpus_file(directory, name, target_language)};
-}
-
-bool is_utf8(std::string_view text) {
-  const auto* position = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
-  const auto* end = position + text.size();
-  while (position < end) {
-    if (*position < 0x80) {
-      ++position;
-      continue;
-    }
-    utf8proc_int32_t codepoint = 0;
-    const auto bytes = utf8proc_iterate(position, end - position, &codepoint);
-    if (bytes <= 0) return false;
-    position += bytes;
-  }
-  return true;
 }
 
 }  // namespace dragoman

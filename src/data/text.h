@@ -85,7 +85,4 @@ std::string find_corpus_file(const std::string& directory, const std::string& na
 CorpusFiles find_corpus(const std::string& directory, const std::string& name,
                         const std::string& source_language, const std::string& target_language);
 
-/// True when `text` is valid UTF-8.
-bool is_utf8(std::string_view text);
-
 }  // namespace dragoman

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/utf8.h"
 #include "eval/ngrams.h"
 #include "eval/unicode.h"
 

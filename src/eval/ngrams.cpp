@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "eval/unicode.h"
+#include "core/utf8.h"
 
 namespace dragoman {
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/utf8.h"
 #include "eval/unicode.h"
 
 namespace dragoman {

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <vector>
 
 #include "core/check.h"
+#include "core/utf8.h"
 
 namespace dragoman {
 namespace {
@@ -16,14 +18,6 @@ constexpr int32_t kCombiningDot = 0x307;
 constexpr int32_t kCapitalSigma = 0x3A3;
 constexpr int32_t kSmallSigma = 0x3C3;
 constexpr int32_t kFinalSigma = 0x3C2;
-
-/// Decodes the code point at the front of `text` and returns how many bytes it takes, 0 if invalid.
-size_t decode_front(std::string_view text, int32_t& codepoint) {
-  const auto length =
-      utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                       static_cast<utf8proc_ssize_t>(std::min<size_t>(text.size(), 4)), &codepoint);
-  return length > 0 ? static_cast<size_t>(length) : 0;
-}
 
 /// Unicode's property Cased: the upper, lower and title case letters, Roman numerals, circled
 /// and squared letters, and the two ordinal indicators.
@@ -70,25 +64,6 @@ bool is_final_sigma(const std::vector<int32_t>& text, size_t at) {
 }
 
 }  // namespace
-
-std::vector<int32_t> decode_utf8(std::string_view text) {
-  std::vector<int32_t> codepoints;
-  codepoints.reserve(text.size());
-  for (size_t at = 0; at < text.size();) {
-    int32_t codepoint = 0;
-    const size_t length = decode_front(text.substr(at), codepoint);
-    check(length > 0, "invalid UTF-8 at byte {} of a text of {} bytes", at, text.size());
-    codepoints.push_back(codepoint);
-    at += length;
-  }
-  return codepoints;
-}
-
-void append_utf8(std::string& text, int32_t codepoint) {
-  std::array<utf8proc_uint8_t, 4> bytes;
-  const auto length = utf8proc_encode_char(codepoint, bytes.data());
-  text.append(bytes.begin(), bytes.begin() + length);
-}
 
 bool is_space(int32_t c) {
   return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||

@@ -5,15 +5,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace dragoman {
-
-/// The code points of a UTF-8 string. Throws Error with the byte offset of the first invalid byte.
-std::vector<int32_t> decode_utf8(std::string_view text);
-
-/// Appends the UTF-8 form of one code point.
-void append_utf8(std::string& text, int32_t codepoint);
 
 /// Whether Python's `str.isspace` holds: the Unicode white space and the four ASCII separators
 /// U+001C to U+001F.

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/hash.h"
 #include "core/rng.h"
 
 namespace dragoman {
@@ -10,18 +11,12 @@ namespace {
 // Parameters begin at multiples of a cache line of floats.
 constexpr int64_t kAlignment = 16;
 
-uint64_t hash_name(std::string_view name) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return hash;
-}
-
 std::vector<real> initial_values(const Parameters::Entry& entry, uint64_t seed,
                                  const Initializer& initializer) {
   std::vector<real> values(static_cast<size_t>(entry.shape.size()),
                            entry.start == Start::kOnes ? real{1} : real{0});
   if (entry.start != Start::kWeights) return values;
-  Random random(seed, hash_name(entry.name));
+  Random random(seed, Fnv1a().add(entry.name).value());
   // Weights are [out, in]; a vector of weights maps to one number.
   const bool matrix = entry.shape.rank() == 2;
   const double fan_out = matrix ? static_cast<double>(entry.shape[0] / entry.parts) : 1;

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/utf8.h"
 #include "report/axis.h"
 #include "report/escape.h"
 #include "report/page_files.h"
@@ -37,10 +38,7 @@ struct Legend {
 };
 
 double text_width(const std::string& text) {
-  const auto letters = std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;  // code points, not bytes
-  });
-  return kLetterWidth * static_cast<double>(letters);
+  return kLetterWidth * static_cast<double>(count_codepoints(text));
 }
 
 Legend lay_out_legend(const std::vector<const Series*>& series) {

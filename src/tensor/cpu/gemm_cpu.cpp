@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "core/check.h"
+#include "core/hash.h"
 #include "tensor/cpu/gemm_packed.h"
 #include "tensor/cpu/launch_cpu.h"
 #include "tensor/cpu/threads.h"
@@ -29,13 +30,11 @@ struct Key {
 
 struct KeyHash {
   size_t operator()(const Key& key) const {
-    uint64_t hash = 0xcbf29ce484222325u;
+    Fnv1a hash;
     for (const int64_t part :
-         {key.m, key.n, key.k, key.lda, key.ldb, key.ldc, static_cast<int64_t>(key.flags)}) {
-      hash = (hash ^ static_cast<uint64_t>(part)) * 0x100000001b3u;
-      hash ^= hash >> 29;
-    }
-    return hash;
+         {key.m, key.n, key.k, key.lda, key.ldb, key.ldc, static_cast<int64_t>(key.flags)})
+      hash.add_word(static_cast<uint64_t>(part));
+    return hash.value();
   }
 };
 

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <cmath>
@@ -16,6 +15,7 @@
 
 #include "places.h"
 #include "run/checkpoint.h"
+#include "temporary_directory.h"
 
 namespace dragoman {
 namespace {
@@ -71,13 +71,6 @@ struct Outcome {
 // A directory of its own for every test, and the program run in it.
 class CliTest : public ::testing::Test {
  protected:
-  CliTest()
-      : directory_(fs::temp_directory_path() /
-                   ("dragoman_cli_test." + std::to_string(::getpid()))) {
-    fs::create_directories(directory_);
-  }
-  ~CliTest() override { fs::remove_all(directory_); }
-
   fs::path path(const std::string& name) const { return directory_ / name; }
 
   Outcome run(const std::string& arguments, const std::string& input = "") const {
@@ -90,7 +83,7 @@ class CliTest : public ::testing::Test {
   }
 
  private:
-  fs::path directory_;
+  const TemporaryDirectory directory_;
 };
 
 // With a small random model in model.h5.

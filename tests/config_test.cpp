@@ -1,13 +1,13 @@
 #include "config/config.h"
 
 #include <gmock/gmock.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <set>
 
 #include "core/check.h"
+#include "temporary_directory.h"
 
 namespace dragoman {
 namespace {
@@ -144,8 +144,8 @@ TEST(Config, LanguageCodesThatYamlTakesForTruthValuesAreText) {
 }
 
 TEST(Config, LoadsAFileAndReportsAMissingOne) {
-  const auto path = std::filesystem::temp_directory_path() /
-                    ("config_test." + std::to_string(::getpid()) + ".yaml");
+  const TemporaryDirectory directory;
+  const auto path = directory / "config.yaml";
   std::ofstream(path) << kExample;
   EXPECT_EQ(load_config(path, {"seed=9"}).seed, 9);
   std::filesystem::remove(path);

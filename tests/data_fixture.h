@@ -3,7 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <filesystem>
@@ -13,6 +12,7 @@
 #include "core/rng.h"
 #include "files_harness.h"
 #include "places.h"
+#include "temporary_directory.h"
 
 namespace dragoman {
 
@@ -39,17 +39,9 @@ inline std::vector<std::string> invented_text(uint64_t seed, int64_t sentences) 
   return lines;
 }
 
-/// A directory of the test's own, removed behind it, and ways to fill it.
+/// A directory of the test's own and ways to fill it.
 class DataTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    directory_ = fs::temp_directory_path() /
-                 fmt::format("dragoman-{}-{}-{}", test->test_suite_name(), test->name(), getpid());
-    fs::create_directories(directory_);
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   std::string path(const std::string& name) const { return (directory_ / name).string(); }
 
   std::string write(const std::string& name, const std::string& text) const {
@@ -74,7 +66,7 @@ class DataTest : public testing::Test {
     return data;
   }
 
-  fs::path directory_;
+  const TemporaryDirectory directory_;
 };
 
 inline VocabularyConfig small_vocabulary(const std::string& type = "unigram", int size = 90) {

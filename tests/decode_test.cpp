@@ -1,6 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -15,6 +14,7 @@
 #include "decode/scoring.h"
 #include "decode/translator.h"
 #include "device_names.h"
+#include "temporary_directory.h"
 #include "tensor/gemm.h"
 
 namespace dragoman {
@@ -45,15 +45,14 @@ const std::vector<std::string>& corpus() {
 
 const Vocabularies& vocabularies() {
   static const Vocabularies shared = [] {
-    const auto path = std::filesystem::temp_directory_path() /
-                      ("dragoman_decode_test." + std::to_string(::getpid()) + ".txt");
+    const TemporaryDirectory directory;
+    const auto path = directory / "corpus.txt";
     std::ofstream out(path);
     for (const std::string& line : corpus()) out << line << '\n';
     out.close();
     VocabularyConfig config;
     config.size = 64;
     const Vocabulary vocabulary = Vocabulary::train(config, {path.string()});
-    std::filesystem::remove(path);
     return Vocabularies{vocabulary, vocabulary};
   }();
   return shared;

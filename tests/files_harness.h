@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "temporary_directory.h"
 
 namespace dragoman {
 
@@ -43,12 +43,6 @@ class FullDisk {
 
 class InDirectory : public testing::Test {
  protected:
-  InDirectory() {
-    std::filesystem::remove_all(directory_);
-    std::filesystem::create_directories(directory_);
-  }
-  ~InDirectory() override { std::filesystem::remove_all(directory_); }
-
   std::vector<std::string> names() const {
     std::vector<std::string> found;
     for (const auto& entry : std::filesystem::directory_iterator(directory_))
@@ -57,8 +51,7 @@ class InDirectory : public testing::Test {
     return found;
   }
 
-  const std::filesystem::path directory_ =
-      std::filesystem::temp_directory_path() / ("core_test." + std::to_string(::getpid()));
+  const TemporaryDirectory directory_;
 };
 
 }  // namespace dragoman

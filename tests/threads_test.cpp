@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "temporary_directory.h"
 #include "tensor/cpu/fair_threads.h"
 
 namespace dragoman {
@@ -107,12 +108,6 @@ TEST(FairThreads, TryFewerWhileTheProcessorsAreBusy) {
 // Writes the files of control groups, and the list of those of a process.
 class ControlGroups : public testing::Test {
  protected:
-  ControlGroups() {
-    std::string name = (std::filesystem::temp_directory_path() / "dragoman-XXXXXX").string();
-    root_ = ::mkdtemp(name.data());
-  }
-  ~ControlGroups() override { std::filesystem::remove_all(root_); }
-
   void write(const std::string& path, const std::string& line) const {
     std::filesystem::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << line << '\n';
@@ -122,7 +117,7 @@ class ControlGroups : public testing::Test {
     return control_group_processors(root_, root_ / "self");
   }
 
-  std::filesystem::path root_;
+  const TemporaryDirectory root_;
 };
 
 TEST_F(ControlGroups, WithoutALimitThereIsNone) {

@@ -1,8 +1,14 @@
 // Text and prepared corpora.
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <map>
 #include <sstream>
 #include <thread>
 
@@ -10,6 +16,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "data/dataset.h"
+#include "data/known_files.h"
 #include "data/prepare.h"
 #include "data/text.h"
 #include "data_fixture.h"
@@ -19,8 +26,12 @@ namespace dragoman {
 namespace {
 
 using testing::AllOf;
+using testing::AnyOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::StartsWith;
 
 // Text --------------------------------------------------------------------------------------------
 
@@ -138,6 +149,54 @@ class DatasetTest : public DataTest {
     EXPECT_EQ(found.size(), 1u) << kind;
     return found.empty() ? fs::path() : found.front();
   }
+  /// A corpus that nobody has touched for an hour.
+  DataConfig write_old_corpus(int64_t pairs) const {
+    const DataConfig data = write_corpus(pairs);
+    for (const char* name : {"train.en", "train.de"}) age(path(name), 60);
+    return data;
+  }
+  static void age(const fs::path& file, int minutes) {
+    fs::last_write_time(file, fs::file_time_type::clock::now() - std::chrono::minutes(minutes));
+  }
+  /// Puts as many other bytes into the file `name`, and its time of modification back.
+  void exchange(const std::string& name) const {
+    const fs::file_time_type time = fs::last_write_time(path(name));
+    std::string text = read_file(path(name));
+    for (size_t at; (at = text.find("ba")) != text.npos;) text.replace(at, 2, "ko");
+    write(name, text);
+    fs::last_write_time(path(name), time);
+  }
+  std::string log_of(const std::function<void()>& action) const {
+    testing::internal::CaptureStderr();
+    action();
+    return testing::internal::GetCapturedStderr();
+  }
+};
+
+/// Counts how often the files of a directory are opened.
+class Opens {
+ public:
+  explicit Opens(const std::string& directory) : events_(::inotify_init1(IN_NONBLOCK)) {
+    EXPECT_GE(::inotify_add_watch(events_, directory.c_str(), IN_OPEN), 0);
+  }
+  ~Opens() { ::close(events_); }
+
+  /// Of train.en and of train.de, since the last call.
+  std::pair<int, int> take() {
+    std::map<std::string, int> counts;
+    alignas(inotify_event) char buffer[1 << 14];
+    for (ssize_t size; (size = ::read(events_, buffer, sizeof buffer)) > 0;) {
+      for (ssize_t at = 0; at < size;) {
+        const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
+        if (event->len > 0) ++counts[event->name];
+        at += static_cast<ssize_t>(sizeof *event + event->len);
+      }
+    }
+    return {counts["train.en"], counts["train.de"]};
+  }
+
+ private:
+  int events_;
 };
 
 TEST_F(DatasetTest, HoldsThePiecesOfEveryPair) {
@@ -225,6 +284,15 @@ TEST_F(DatasetTest, TextErrorsComeOut) {
   EXPECT_THAT(complaint([&] { prepare(data, small_vocabulary()); }), HasSubstr("is empty"));
   data.train = {"other"};
   EXPECT_THAT(complaint([&] { prepare(data, small_vocabulary()); }), HasSubstr("other.en.gz"));
+  data.train = {"train"};
+  write_lines("train.en", invented_text(1, 20));
+  write("train.de", fmt::format("{}\n\xFF\n", fmt::join(invented_text(2, 19), "\n")));
+  VocabularyConfig vocabulary = small_vocabulary();
+  for (const bool shared : {true, false}) {
+    vocabulary.shared = shared;
+    EXPECT_THAT(complaint([&] { prepare(data, vocabulary); }),
+                HasSubstr("train.de:20: invalid UTF-8"));
+  }
 }
 
 TEST_F(DatasetTest, TheCacheServesTheSameInputOnly) {
@@ -245,22 +313,154 @@ TEST_F(DatasetTest, TheCacheServesTheSameInputOnly) {
   EXPECT_EQ(again.vocabularies.source.decode(again.dataset->read(42, 43).source[0]), "ba ko .");
 }
 
+TEST_F(DatasetTest, TextIsReadOnceToLearnFromAndOnceToBeCutAndThenNotAgain) {
+  DataConfig data = write_old_corpus(100);
+  VocabularyConfig vocabulary = small_vocabulary();
+  Opens opens(directory_.string());
+  const auto opened = [&] {
+    prepare(data, vocabulary);
+    return opens.take();
+  };
+  EXPECT_EQ(opened(), std::pair(2, 2));
+  EXPECT_EQ(opened(), std::pair(0, 0));
+  data.max_length = 64;
+  EXPECT_EQ(opened(), std::pair(1, 1)) << "to be cut";
+  vocabulary.size = 80;
+  EXPECT_EQ(opened(), std::pair(2, 2));
+  vocabulary.shared = false;
+  fs::remove_all(directory_ / "cache");
+  EXPECT_EQ(opened(), std::pair(2, 3)) << "each side is learnt by itself; both are surveyed first";
+  EXPECT_EQ(opened(), std::pair(0, 0));
+}
+
+TEST_F(DatasetTest, TextWithAnotherTimeIsReadToSeeWhetherItIsTheSame) {
+  const DataConfig data = write_old_corpus(100);
+  const std::string dataset = prepare(data, small_vocabulary()).dataset->path();
+  Opens opens(directory_.string());
+  age(path("train.de"), 30);
+  const std::string log = log_of([&] { prepare(data, small_vocabulary()); });
+  EXPECT_THAT(log, AllOf(HasSubstr("reading the training text"), Not(HasSubstr("cutting"))));
+  EXPECT_EQ(opens.take(), std::pair(0, 1));
+  EXPECT_EQ(log_of([&] { prepare(data, small_vocabulary()); }), "");
+  EXPECT_EQ(opens.take(), std::pair(0, 0)) << "the new time is remembered";
+  // The same text elsewhere, beside a cache of what was prepared before.
+  fs::create_directory(directory_ / "copy");
+  DataConfig copy = data;
+  copy.directory = path("copy");
+  for (const char* name : {"train.en", "train.de"})
+    fs::copy(path(name), directory_ / "copy" / name);
+  EXPECT_EQ(prepare(copy, small_vocabulary()).dataset->path(), dataset);
+}
+
+TEST_F(DatasetTest, ATimeTooNewToShowAnotherChangeIsNotTrusted) {
+  const DataConfig data = write_corpus(100);
+  age(path("train.de"), -60);  // as new as can be, however long this test takes
+  const std::string dataset = prepare(data, small_vocabulary()).dataset->path();
+  exchange("train.de");
+  const TrainingData other = prepare(data, small_vocabulary());
+  EXPECT_NE(other.dataset->path(), dataset);
+  EXPECT_EQ(other.vocabularies.target.decode(other.dataset->read(0, 1).target[0]),
+            read_lines(path("train.de"))[0]);
+}
+
+// What KnownFiles warns of, and the way out.
+TEST_F(DatasetTest, TextExchangedUnderItsTimeIsTakenForWhatItWasUntilItIsRead) {
+  const DataConfig data = write_old_corpus(100);
+  const std::string dataset = prepare(data, small_vocabulary()).dataset->path();
+  exchange("train.de");
+  EXPECT_EQ(prepare(data, small_vocabulary()).dataset->path(), dataset);
+  fs::remove(dataset);
+  EXPECT_THAT(complaint([&] { prepare(data, small_vocabulary()); }),
+              HasSubstr("train.de: the training text was changed while it was read"));
+  const TrainingData other = prepare(data, small_vocabulary());
+  EXPECT_EQ(other.vocabularies.target.decode(other.dataset->read(0, 1).target[0]),
+            read_lines(path("train.de"))[0]);
+}
+
 TEST_F(DatasetTest, TextThatChangesWhileItIsReadIsNotCachedForWhatItWas) {
-  const DataConfig data = write_corpus(5000);
-  log::open_file(path("log"));
-  std::atomic<bool> over = false;
-  std::thread editor([&] {  // changes the text as soon as a vocabulary is learnt from it
-    while (!over && read_file(path("log")).find("learning") == std::string::npos)
-      std::this_thread::yield();
-    write_lines("train.de", invented_text(3, 5000));
-  });
-  const std::string error = complaint([&] { prepare(data, small_vocabulary("unigram", 150)); });
-  over = true;
-  editor.join();
-  log::close_file();
-  EXPECT_THAT(error, HasSubstr("the training text was changed while it was read"));
+  const DataConfig data = write_corpus(200);
+  const std::string pipe = path("train.de");
+  // A pipe says something else when it is read again: to be cut, and to be learnt from behind a
+  // survey, which there is where the cache has something in it.
+  for (const std::string moment : {"cutting", "learning"}) {
+    SCOPED_TRACE(moment);
+    fs::remove(pipe);
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    fs::remove_all(directory_ / "cache");
+    fs::create_directory(directory_ / "cache");
+    if (moment == "learning") write("cache/vocabulary-0.h5", "of other text");
+    fs::remove(path("log"));
+    log::open_file(path("log"));
+    std::atomic<bool> over = false;
+    std::thread writer([&] {  // opening waits for who reads
+      write_lines("train.de", invented_text(2, 200));
+      while (!over && read_file(path("log")).find(moment) == std::string::npos)
+        std::this_thread::yield();
+      write_lines("train.de", invented_text(3, 200));
+    });
+    const std::string error = complaint([&] { prepare(data, small_vocabulary()); });
+    over = true;
+    const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);  // if nobody else came
+    writer.join();
+    ::close(reader);
+    log::close_file();
+    EXPECT_THAT(error, HasSubstr("the training text was changed while it was read"));
+    std::vector<std::string> files;
+    for (const auto& entry : fs::directory_iterator(directory_ / "cache"))
+      files.push_back(entry.path().filename().string());
+    // The vocabulary is that of the text as it was read then, and named so.
+    EXPECT_THAT(files, ElementsAre(moment == "cutting" ? StartsWith("vocabulary-")
+                                                       : StartsWith("vocabulary-0.h5")));
+  }
+}
+
+TEST_F(DatasetTest, WhatIsKnownOfFilesMayBeDamagedOrMissing) {
+  const DataConfig data = write_old_corpus(100);
+  const std::string dataset = prepare(data, small_vocabulary()).dataset->path();
+  std::vector<fs::path> records;
   for (const auto& entry : fs::directory_iterator(directory_ / "cache"))
-    EXPECT_NE(entry.path().extension(), ".h5");
+    if (entry.path().filename().string().starts_with("known-")) records.push_back(entry.path());
+  ASSERT_EQ(records.size(), 3u) << "of two files of text and of the dataset";
+  for (const fs::path& record : records) {
+    const std::string whole = read_file(record);
+    for (size_t at = 0; at < whole.size(); at += whole.size() / 20) {
+      std::string damaged = whole;
+      damaged[at] = static_cast<char>(damaged[at] ^ 1);
+      write_atomically(record, damaged);
+      std::string used;
+      const std::string log =
+          log_of([&] { used = prepare(data, small_vocabulary()).dataset->path(); });
+      EXPECT_EQ(used, dataset) << at;
+      EXPECT_THAT(log, AnyOf(IsEmpty(), HasSubstr("will be read again"))) << at;
+    }
+    fs::remove(record);
+    fs::create_directory(record);  // where nothing can be written
+    EXPECT_THAT(log_of([&] { prepare(data, small_vocabulary()); }),
+                HasSubstr("the next start will read all of"));
+    fs::remove(record);
+    log_of([&] { prepare(data, small_vocabulary()); });
+    EXPECT_TRUE(fs::is_regular_file(record));
+  }
+}
+
+TEST_F(DatasetTest, ADatasetIsReadAsAWholeOnlyIfItWasWrittenTo) {
+  const DataConfig data = write_old_corpus(2000);
+  const fs::path file = prepare(data, small_vocabulary()).dataset->path();
+  const fs::file_time_type time = fs::last_write_time(file);
+  flip_byte(file, static_cast<int64_t>(fs::file_size(file)) / 2);
+  fs::last_write_time(file, time);  // as when a disk goes bad
+  {
+    const TrainingData damaged = prepare(data, small_vocabulary());
+    EXPECT_THAT(complaint([&] { damaged.dataset->read(0, 2000); }),
+                AllOf(HasSubstr(file.string()), HasSubstr("delete the file")));
+  }
+  fs::last_write_time(file, time + std::chrono::seconds(1));
+  EXPECT_THAT(log_of([&] { prepare(data, small_vocabulary()).dataset->read(0, 2000); }),
+              HasSubstr("will be made again"));
+  // One that was copied is read once.
+  fs::last_write_time(file, time + std::chrono::seconds(2));
+  EXPECT_EQ(log_of([&] { prepare(data, small_vocabulary()); }), "");
+  EXPECT_TRUE(KnownFiles(directory_ / "cache").recall(stamp_of(file)));
 }
 
 TEST_F(DatasetTest, GivenVocabulariesAreUsed) {
@@ -293,7 +493,9 @@ TEST_F(DatasetTest, ADamagedCacheIsMadeAgain) {
     };
     for (size_t i = 0; i < injuries.size(); ++i) {
       SCOPED_TRACE(fmt::format("{}, injury {}", kind, i));
+      const fs::file_time_type time = fs::last_write_time(file);
       injuries[i]();
+      fs::last_write_time(file, time + std::chrono::seconds(1));  // whatever ticks slowly
       testing::internal::CaptureStderr();
       const TrainingData after = prepare(data, small_vocabulary());
       EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("will be made again"));

@@ -87,6 +87,19 @@ TEST_F(VocabularyTest, TextWithoutWordsIsAnError) {
               AllOf(HasSubstr("empty"), HasSubstr(file)));
 }
 
+TEST_F(VocabularyTest, WhatIsWrongWithTheTextComesOut) {
+  for (const int good : {0, 1, 300}) {
+    int given = 0;
+    const auto next = [&](std::string& line) {
+      if (given++ == good) fail("no line {}", good);
+      line = invented_text(1, 400)[static_cast<size_t>(given)];
+      return true;
+    };
+    EXPECT_EQ(complaint([&] { Vocabulary::train(small_vocabulary(), next, "it"); }),
+              fmt::format("no line {}", good));
+  }
+}
+
 TEST_F(VocabularyTest, TextOfOneWordIsNoCrash) {
   const std::string file = write("word.en", "a\n");
   for (const char* type : {"unigram", "bpe", "char", "word"})

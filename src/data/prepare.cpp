@@ -8,6 +8,8 @@
 #include "core/files.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "data/known_files.h"
+#include "data/survey.h"
 #include "hdf5/file.h"
 
 namespace dragoman {
@@ -19,40 +21,6 @@ constexpr size_t kPairsAtOnce = 1 << 14;
 constexpr hdf5::Storage kTokens = {.chunk = 1 << 14, .deflate = 1};
 constexpr hdf5::Storage kOffsets = {.chunk = 1 << 13, .deflate = 1};
 constexpr hdf5::Storage kText = {.chunk = 1 << 16, .deflate = 1};
-
-std::string text_of(const Fnv1a& hash) { return fmt::format("{:016x}", hash.value()); }
-
-/// Reads the corpora once and returns a line about each, with fingerprints of its text. What is
-/// wrong with the text comes to light here, before any time is spent on it.
-std::string survey(const std::vector<CorpusFiles>& corpora) {
-  std::string description;
-  for (const CorpusFiles& files : corpora) {
-    ParallelReader reader(files);
-    Fnv1a source_print, target_print;
-    int64_t pairs = 0;
-    for (std::string source, target; reader.next(source, target); ++pairs) {
-      source_print.add(source).add("\n");
-      target_print.add(target).add("\n");
-    }
-    check(pairs > 0, "the corpus is empty: {} and {} have no lines", files.source, files.target);
-    const auto name = [](const std::string& path) {
-      return std::filesystem::path(path).filename().string();
-    };
-    description +=
-        fmt::format("{} ({}), {} ({}): {} pairs\n", name(files.source), text_of(source_print),
-                    name(files.target), text_of(target_print), pairs);
-  }
-  return description;
-}
-
-/// What was made of a text that changed meanwhile must not pass for that of the text before.
-void check_unchanged(const std::vector<CorpusFiles>& corpora, const std::string& text) {
-  const std::string now = survey(corpora);
-  check(now == text,
-        "the training text was changed while it was read: it was\n{}and is\n{}begin again when "
-        "nothing changes it any more",
-        text, now);
-}
 
 /// Opens the cached file `path` or makes it: `open` must throw when something is wrong with the
 /// file. A result is what `open` returns.
@@ -70,22 +38,65 @@ auto open_or_make(const std::filesystem::path& path, Open open, Make make) {
   return open(path);
 }
 
+std::string fingerprint(std::string_view bytes) {
+  return fmt::format("{:016x}", Fnv1a().add(bytes).value());
+}
+
 /// A hash of `inputs` stands in the file's name; the whole of it stands in the file.
 std::filesystem::path cached_path(const std::filesystem::path& cache, const char* kind,
                                   const std::string& inputs) {
-  return cache / fmt::format("{}-{}.h5", kind, text_of(Fnv1a().add(inputs)));
+  return cache / fmt::format("{}-{}.h5", kind, fingerprint(inputs));
+}
+
+/// Whether something in the cache may have been made of the same text.
+bool has_prepared_files(const std::filesystem::path& cache) {
+  std::error_code missing;
+  for (const auto& entry : std::filesystem::directory_iterator(cache, missing)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("vocabulary-") || name.starts_with("dataset-")) return true;
+  }
+  return false;
+}
+
+/// Reads of the training text what the survey does not know. What is wrong with it comes to light
+/// here, before any time is spent on it.
+void read_unknown(Survey& survey) {
+  log::info("reading the training text, to find what was prepared of it before");
+  SurveyedLines lines(survey, false, false);
+  std::string line;
+  lines.next(line);
 }
 
 void check_inputs(const hdf5::File& file, const std::string& inputs) {
   check(file.string_attribute("/", "inputs") == inputs, "it was made from other input");
 }
 
-Vocabularies prepare_vocabularies(const VocabularyConfig& config,
-                                  const std::vector<CorpusFiles>& corpora, const std::string& text,
+/// Learns the vocabularies. Where the text was not surveyed before, that happens while it is read
+/// for the first of them, both sides: what is wrong with either comes to light before time is
+/// spent.
+Vocabularies learn_vocabularies(const VocabularyConfig& config, Survey& survey) {
+  log::info("learning {} {} {} pieces", config.shared ? "one vocabulary of" : "vocabularies of",
+            config.size, config.type);
+  const auto learn = [&](bool source, bool target, const char* name) {
+    SurveyedLines lines(survey, source, target);
+    return Vocabulary::train(
+        config, [&](std::string& line) { return lines.next(line); }, name);
+  };
+  if (config.shared) {
+    const Vocabulary vocabulary = learn(true, true, "data.train");
+    return {vocabulary, vocabulary};
+  }
+  const Vocabulary source = learn(true, false, "the source side of data.train");
+  return {source, learn(false, true, "the target side of data.train")};
+}
+
+Vocabularies prepare_vocabularies(const VocabularyConfig& config, Survey& survey,
                                   const std::filesystem::path& cache) {
-  const std::string inputs =
-      fmt::format("{}vocabulary type {}, size {}, shared {}, character coverage {}\n", text,
-                  config.type, config.size, config.shared, config.character_coverage);
+  std::optional<Vocabularies> learnt;
+  if (!survey.complete()) learnt = learn_vocabularies(config, survey);
+  const std::string inputs = fmt::format(
+      "{}vocabulary type {}, size {}, shared {}, character coverage {}\n", survey.description(),
+      config.type, config.size, config.shared, config.character_coverage);
   const auto open = [&](const std::filesystem::path& path) {
     const hdf5::File file = hdf5::File::open(path);
     check_inputs(file, inputs);
@@ -96,24 +107,15 @@ Vocabularies prepare_vocabularies(const VocabularyConfig& config,
     return Vocabularies{read("/source"), read("/target")};
   };
   const auto make = [&](const std::filesystem::path& path) {
-    std::vector<std::string> source_files, target_files;
-    for (const CorpusFiles& files : corpora) {
-      source_files.push_back(files.source);
-      (config.shared ? source_files : target_files).push_back(files.target);
-    }
-    log::info("learning {} {} {} pieces", config.shared ? "one vocabulary of" : "vocabularies of",
-              config.size, config.type);
-    const Vocabulary source = Vocabulary::train(config, source_files);
-    const Vocabulary target = config.shared ? source : Vocabulary::train(config, target_files);
-    check_unchanged(corpora, text);
+    if (!learnt) learnt = learn_vocabularies(config, survey);
     write_atomically(path, [&](const std::filesystem::path& temporary) {
       hdf5::File file = hdf5::File::create(temporary);
       file.set_attribute("/", "inputs", inputs);
       const auto write = [&](const char* name, const std::string& bytes) {
         file.write<uint8_t>(name, std::vector<uint8_t>(bytes.begin(), bytes.end()), {}, kText);
       };
-      write("/source", source.bytes());
-      write("/target", target.bytes());
+      write("/source", learnt->source.bytes());
+      write("/target", learnt->target.bytes());
       file.close();
     });
   };
@@ -165,11 +167,19 @@ struct CutPairs {
   std::vector<std::vector<int32_t>> source, target;
 };
 
+/// A corpus that is being cut.
+struct CutCorpus {
+  ParallelReader reader;
+  TextPrint source, target;  // of what was read of it
+};
+
 /// The next pairs of a corpus, none at its end.
-CutPairs cut_pairs(ParallelReader& reader, const Vocabularies& vocabularies, int threads) {
+CutPairs cut_pairs(CutCorpus& corpus, const Vocabularies& vocabularies, int threads) {
   CutPairs pairs;
   std::string source, target;
-  while (pairs.text.source.size() < kPairsAtOnce && reader.next(source, target)) {
+  while (pairs.text.source.size() < kPairsAtOnce && corpus.reader.next(source, target)) {
+    corpus.source.add(source);
+    corpus.target.add(target);
     pairs.text.source.push_back(std::move(source));
     pairs.text.target.push_back(std::move(target));
   }
@@ -180,18 +190,17 @@ CutPairs cut_pairs(ParallelReader& reader, const Vocabularies& vocabularies, int
 
 /// Cuts all pairs into pieces and writes those that stay. Some are read and cut while those before
 /// them are compressed and written.
-CorpusCounts write_pairs(hdf5::File& file, const std::vector<CorpusFiles>& corpora,
-                         const Vocabularies& vocabularies, int64_t max_length, bool keep_text,
-                         int threads) {
+CorpusCounts write_pairs(hdf5::File& file, Survey& survey, const Vocabularies& vocabularies,
+                         int64_t max_length, bool keep_text, int threads) {
   SideWriter source_writer(file, "/source", keep_text);
   SideWriter target_writer(file, "/target", keep_text);
   CorpusCounts counts;
   int64_t read = 0;
-  for (const CorpusFiles& files : corpora) {
-    ParallelReader reader(files);
+  for (size_t number = 0; number < survey.corpora().size(); ++number) {
+    CutCorpus corpus{.reader = ParallelReader(survey.corpora()[number])};
     const auto cut_next = [&] {
       return std::async(std::launch::async,
-                        [&] { return cut_pairs(reader, vocabularies, threads); });
+                        [&] { return cut_pairs(corpus, vocabularies, threads); });
     };
     std::future<CutPairs> next = cut_next();
     for (CutPairs pairs = next.get(); !pairs.source.empty(); pairs = next.get()) {
@@ -210,6 +219,8 @@ CorpusCounts write_pairs(hdf5::File& file, const std::vector<CorpusFiles>& corpo
         }
       }
     }
+    survey.add(number, Side::kSource, corpus.source);
+    survey.add(number, Side::kTarget, corpus.target);
   }
   source_writer.close();
   target_writer.close();
@@ -228,19 +239,24 @@ void report(const CorpusCounts& counts, int64_t max_length) {
         counts.empty, counts.too_long, max_length);
 }
 
-std::shared_ptr<const Dataset> prepare_dataset(const std::vector<CorpusFiles>& corpora,
-                                               const std::string& text,
-                                               const Vocabularies& vocabularies, int64_t max_length,
-                                               bool keep_text, const std::filesystem::path& cache,
-                                               int threads) {
+std::shared_ptr<const Dataset> prepare_dataset(Survey& survey, const Vocabularies& vocabularies,
+                                               int64_t max_length, bool keep_text,
+                                               const std::filesystem::path& cache, int threads) {
   const std::string inputs =
-      fmt::format("{}vocabularies {} {}\nmax_length {}\nraw text {}\n", text,
-                  text_of(Fnv1a().add(vocabularies.source.bytes())),
-                  text_of(Fnv1a().add(vocabularies.target.bytes())), max_length, keep_text);
+      fmt::format("{}vocabularies {} {}\nmax_length {}\nraw text {}\n", survey.description(),
+                  fingerprint(vocabularies.source.bytes()),
+                  fingerprint(vocabularies.target.bytes()), max_length, keep_text);
+  // What it holds is read, and its checksums compared, when it is trained on. Before that all of it
+  // is read only where something wrote to it since it was made or read.
+  const KnownFiles sound(cache);
   const auto open = [&](const std::filesystem::path& path) {
+    const FileStamp stamp = stamp_of(path);
     auto dataset = std::make_shared<const Dataset>(path.string());
     check(dataset->description().inputs == inputs, "it was made from other input");
-    dataset->verify();
+    if (!sound.recall(stamp)) {
+      dataset->verify();
+      sound.remember(stamp, {});
+    }
     return dataset;
   };
   const auto make = [&](const std::filesystem::path& path) {
@@ -248,8 +264,7 @@ std::shared_ptr<const Dataset> prepare_dataset(const std::vector<CorpusFiles>& c
     write_atomically(path, [&](const std::filesystem::path& temporary) {
       hdf5::File file = hdf5::File::create(temporary);
       const CorpusCounts counts =
-          write_pairs(file, corpora, vocabularies, max_length, keep_text, threads);
-      check_unchanged(corpora, text);
+          write_pairs(file, survey, vocabularies, max_length, keep_text, threads);
       file.set_attribute("/", "format", std::string(Dataset::kFormat));
       file.set_attribute("/", "version", Dataset::kVersion);
       file.set_attribute("/", "inputs", inputs);
@@ -259,6 +274,7 @@ std::shared_ptr<const Dataset> prepare_dataset(const std::vector<CorpusFiles>& c
       file.set_attribute("/", "too_long", counts.too_long);
       file.close();
     });
+    sound.remember(stamp_of(path), {});
   };
   auto dataset = open_or_make(cached_path(cache, "dataset", inputs), open, make);
   report(dataset->description().counts, max_length);
@@ -277,11 +293,11 @@ std::vector<CorpusFiles> find_training_corpora(const DataConfig& data) {
 TrainingData prepare_training_data(const DataConfig& data, const VocabularyConfig& vocabulary,
                                    const std::filesystem::path& cache, int threads,
                                    const std::optional<Vocabularies>& given) {
-  const std::vector<CorpusFiles> corpora = find_training_corpora(data);
-  const std::string text = survey(corpora);
+  Survey survey(find_training_corpora(data), KnownFiles(cache));
+  if (!survey.complete() && (given || has_prepared_files(cache))) read_unknown(survey);
   const Vocabularies vocabularies =
-      given ? *given : prepare_vocabularies(vocabulary, corpora, text, cache);
-  return {vocabularies, prepare_dataset(corpora, text, vocabularies, data.max_length,
+      given ? *given : prepare_vocabularies(vocabulary, survey, cache);
+  return {vocabularies, prepare_dataset(survey, vocabularies, data.max_length,
                                         vocabulary.sampling > 0, cache, threads)};
 }
 

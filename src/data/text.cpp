@@ -172,6 +172,17 @@ std::vector<std::string> read_lines(const std::string& path) {
   return lines;
 }
 
+void check_same_length(const CorpusFiles& files, int64_t source_lines, int64_t target_lines) {
+  check(source_lines == target_lines,
+        "the two sides of a parallel corpus have different numbers of lines: {} has {}, {} has {}; "
+        "line n of one must translate line n of the other",
+        files.source, source_lines, files.target, target_lines);
+}
+
+void check_not_empty(const CorpusFiles& files, int64_t lines) {
+  check(lines > 0, "the corpus is empty: {} and {} have no lines", files.source, files.target);
+}
+
 bool ParallelReader::next(std::string& source, std::string& target) {
   const bool has_source = source_.next(source);
   const bool has_target = target_.next(target);
@@ -180,10 +191,8 @@ bool ParallelReader::next(std::string& source, std::string& target) {
     LineReader& longer = has_source ? source_ : target_;
     for (std::string line; longer.next(line);) {
     }
-    fail(
-        "the two sides of a parallel corpus have different numbers of lines: {} has {}, {} has {}; "
-        "line n of one must translate line n of the other",
-        source_.name(), source_.line_number(), target_.name(), target_.line_number());
+    check_same_length({source_.name(), target_.name()}, source_.line_number(),
+                      target_.line_number());
   }
   return false;
 }
@@ -196,8 +205,7 @@ ParallelText read_parallel(const CorpusFiles& files) {
     text.source.push_back(source);
     text.target.push_back(target);
   }
-  check(!text.source.empty(), "the corpus is empty: {} and {} have no lines", files.source,
-        files.target);
+  check_not_empty(files, std::ssize(text.source));
   return text;
 }
 

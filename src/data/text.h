@@ -52,6 +52,12 @@ struct CorpusFiles {
   std::string target;
 };
 
+/// Throws Error, with both names and counts, when one side of a corpus has more lines than the
+/// other.
+void check_same_length(const CorpusFiles& files, int64_t source_lines, int64_t target_lines);
+/// Throws Error when a corpus has no lines.
+void check_not_empty(const CorpusFiles& files, int64_t lines);
+
 /// Reads two files in step: line n of one is the translation of line n of the other.
 class ParallelReader {
  public:

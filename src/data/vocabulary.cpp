@@ -4,6 +4,7 @@
 #include <sentencepiece_trainer.h>
 
 #include <cstdlib>
+#include <exception>
 #include <future>
 #include <mutex>
 #include <optional>
@@ -27,34 +28,38 @@ constexpr const char* kTrainingSentences = "2000000";
 /// Bytes; longer lines take no part in learning a vocabulary.
 constexpr const char* kLongestTrainingLine = "65536";
 
-/// The lines of several files, as sentencepiece asks for them.
+/// Lines with text, as sentencepiece asks for them. It knows nothing of exceptions: for it the
+/// lines end where one is thrown, which waits here.
 class TrainingText : public sentencepiece::SentenceIterator {
  public:
-  explicit TrainingText(const std::vector<std::string>& files) : files_(files) { Next(); }
+  explicit TrainingText(const std::function<bool(std::string&)>& next) : next_(next) { Next(); }
 
   bool done() const override { return done_; }
   const std::string& value() const override { return line_; }
-  sentencepiece::util::Status status() const override { return {}; }
+  sentencepiece::util::Status status() const override {
+    if (!failure_) return {};
+    return {sentencepiece::util::StatusCode::kAborted, "the text cannot be read"};
+  }
   void Next() override {
-    for (;;) {
-      if (reader_ && reader_->next(line_)) {
-        if (!line_.empty()) return;
-        continue;
-      }
-      if (next_file_ == files_.size()) {
-        done_ = true;
-        return;
-      }
-      reader_.emplace(files_[next_file_++]);
+    try {
+      do {
+        done_ = !next_(line_);
+      } while (!done_ && line_.empty());
+    } catch (...) {
+      failure_ = std::current_exception();
+      done_ = true;
     }
   }
 
+  void throw_failure() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
  private:
-  const std::vector<std::string>& files_;
-  size_t next_file_ = 0;
-  std::optional<LineReader> reader_;
+  const std::function<bool(std::string&)>& next_;
   std::string line_;
   bool done_ = false;
+  std::exception_ptr failure_;
 };
 
 /// The whole number behind `phrase` in `message`.
@@ -87,9 +92,24 @@ std::optional<long> number_after(const std::string& message, const std::string& 
 
 Vocabulary Vocabulary::train(const VocabularyConfig& config,
                              const std::vector<std::string>& files) {
-  TrainingText text(files);
-  check(!text.done(), "the training text is empty: {} has no line with text",
-        fmt::join(files, ", "));
+  size_t begun = 0;
+  std::optional<LineReader> reader;
+  const auto next = [&](std::string& line) {
+    while (!reader || !reader->next(line)) {
+      if (begun == files.size()) return false;
+      reader.emplace(files[begun++]);
+    }
+    return true;
+  };
+  return train(config, next, fmt::format("{}", fmt::join(files, ", ")));
+}
+
+Vocabulary Vocabulary::train(const VocabularyConfig& config,
+                             const std::function<bool(std::string&)>& next,
+                             const std::string& name) {
+  TrainingText text(next);
+  text.throw_failure();
+  check(!text.done(), "the training text is empty: {} has no line with text", name);
   const std::unordered_map<std::string, std::string> options = {
       {"model_type", config.type},
       {"vocab_size", std::to_string(config.size)},
@@ -102,6 +122,7 @@ Vocabulary Vocabulary::train(const VocabularyConfig& config,
       {"minloglevel", "3"}};
   std::string bytes;
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &text, &bytes);
+  text.throw_failure();
   if (!status.ok()) explain_failure(status.ToString(), config.size);
   Vocabulary vocabulary(std::move(bytes));
   if (vocabulary.size() < config.size) fail_too_large(config.size, vocabulary.size());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,9 +27,13 @@ class Vocabulary {
   static constexpr int32_t kEnd = 2;
 
   /// Learns a vocabulary from the lines of text files; the same text and options give the same
-  /// bytes. Throws Error when there is no text, or when the text cannot fill a vocabulary of the
+  /// bytes. Throws Error when no line has text, or when the text cannot fill a vocabulary of the
   /// wanted size or needs a larger one, with the size that is possible.
   static Vocabulary train(const VocabularyConfig& config, const std::vector<std::string>& files);
+  /// The same of any lines: `next` puts one into its argument, or returns false at their end. What
+  /// it throws comes out. An Error about them calls them `name`.
+  static Vocabulary train(const VocabularyConfig& config,
+                          const std::function<bool(std::string&)>& next, const std::string& name);
 
   /// A vocabulary from what `bytes` returned. Throws Error when it is not a sentencepiece model
   /// with the ids above.

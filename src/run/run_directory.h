@@ -10,6 +10,7 @@
 //     last.h5, best.h5     checkpoints; with training.keep also step-<N>.h5
 //     test.json, test/     scores and translations of the test corpora by best.h5
 //     vocabulary-*.h5, dataset-*.h5   the prepared corpus, unless data.cache says where else
+//     known-*.h5           beside it: what files of text were found to hold
 #pragma once
 
 #include <fmt/format.h>

@@ -40,24 +40,39 @@ void expect_near(const std::vector<real>& a, const std::vector<real>& b) {
 
 TEST_P(EveryModel, SteppingEqualsTeacherForcing) {
   Tape tape(false);
-  const Memory memory = model_.encode(tape, model_.load(source_));
-  const TokenBatch target = model_.load(target_);
-  const Tensor forced = model_.decode(tape, memory, target).value();
+  const Batch batch = batch_of(source_, target_);
+  const Sentences& target = batch.target_input;
+  const DeviceBatch loaded = model_.load(batch);
+  const Memory memory = model_.encode(tape, loaded.source());
+  const Tensor forced = model_.decode(tape, memory, loaded.target_input()).value();
   const auto state = model_.start(tape, memory);
   // All sentences step together, each with its own tokens; one that is at its end reads a filler.
-  for (int64_t t = 0; t < target.packing.longest; ++t) {
+  for (int64_t t = 0; t < target.max_length(); ++t) {
     std::vector<int32_t> last;
-    for (int32_t s = 0; s < target_.size(); ++s) {
-      last.push_back(t < target_.length(s) ? target_[s][static_cast<size_t>(t)] : 3);
+    for (int32_t s = 0; s < target.size(); ++s) {
+      last.push_back(t < target.length(s) ? target[s][static_cast<size_t>(t)] : 3);
     }
     const Model::Step step = model_.step(tape, *state, ids(last));
-    for (int32_t s = 0; s < target_.size(); ++s) {
-      if (t >= target_.length(s)) continue;
+    for (int32_t s = 0; s < target.size(); ++s) {
+      if (t >= target.length(s)) continue;
       SCOPED_TRACE("sentence " + std::to_string(s) + " token " + std::to_string(t));
       expect_near(row_of(step.logits, s),
-                  row_of(forced, target_.offsets[static_cast<size_t>(s)] + t));
+                  row_of(forced, target.offsets[static_cast<size_t>(s)] + t));
     }
   }
+}
+
+// A layer that reads all tokens at once needs no order of time, which takes the host a while to
+// make.
+TEST_P(EveryModel, OnlyRecurrentLayersAreGivenTheOrderInTime) {
+  const Architecture& architecture = std::get<Architecture>(GetParam());
+  const bool reads = !architecture.config.encoder.is_transformer();
+  const bool writes = !architecture.config.decoder.is_transformer();
+  const DeviceBatch batch = model_.load(batch_of(source_, target_));
+  EXPECT_EQ(model_.load(source_).packing.forwards.rows.defined(), reads);
+  EXPECT_EQ(batch.source().packing.forwards.rows.defined(), reads);
+  EXPECT_EQ(batch.source().packing.backwards.rows.defined(), reads);
+  EXPECT_EQ(batch.target_input().packing.forwards.rows.defined(), writes);
 }
 
 TEST_P(EveryModel, ReorderedHypothesesGoOnFromTheirRows) {
@@ -138,7 +153,7 @@ void expect_same(const Outcome& filled, const Outcome& exact) {
 
 TEST_P(EveryModel, WhatFillsABatchUpChangesNothing) {
   const Batch batch = batch_of(source_, target_);
-  const Bucket exact = exact_bucket(batch);
+  const Bucket exact = model_.exact_bucket(batch);
   const Outcome expected = outcome(model_, model_.load(batch), false);
   const Bucket rounded = model_.rounded_bucket(batch);
   EXPECT_GE(rounded.source_tokens, exact.source_tokens + 1);
@@ -395,9 +410,9 @@ TEST(DeviceBatch, RefusesWhatDoesNotFit) {
   EXPECT_THROW(DeviceBatch(batch, {1, 5, 4, 5, 4, {1, 1, 1}, {}}, {}), Error) << "two steps less";
   EXPECT_THROW(DeviceBatch(Batch(), {}, {}), Error);
   const Batch two = batch_of(random_sentences({4, 4}, 1), random_sentences({3, 5}, 2));
-  EXPECT_THROW(DeviceBatch(two, exact_bucket(two), {}), Error) << "longest target first";
+  EXPECT_THROW(DeviceBatch(two, exact_bucket(two, {}, {}), {}), Error) << "longest target first";
   const Batch level = batch_of(random_sentences({4, 4}, 1), random_sentences({3, 3}, 2));
-  Bucket narrow = exact_bucket(level);
+  Bucket narrow = exact_bucket(level, {.in_time = true}, {});
   narrow.source_steps.back() = 1;
   EXPECT_THROW(DeviceBatch(level, narrow, {}), Error) << "a row less";
 }

@@ -218,7 +218,7 @@ TEST(StepGraphs, AreMadeTheSecondTimeAndForgottenWhenTheyAreMany) {
     const auto run = [&](int32_t id, int number) {
       Batch batch;
       batch.append(std::vector<int32_t>{id}, std::vector<int32_t>{4}, 0);
-      EXPECT_EQ(graphs.run({exact_bucket(batch), number}, batch, work), 7u);
+      EXPECT_EQ(graphs.run({exact_bucket(batch, {}, {}), number}, batch, work), 7u);
     };
     for (int32_t id = 1; id <= 5; ++id) run(id, 0);
     EXPECT_EQ(calls, 2) << "once as it is, once for the graph";
@@ -232,9 +232,9 @@ TEST(StepGraphs, AreMadeTheSecondTimeAndForgottenWhenTheyAreMany) {
     const auto fails = [](const DeviceBatch&) -> uint32_t { fail("not now"); };
     Batch batch;
     batch.append(std::vector<int32_t>{5, 5}, std::vector<int32_t>{4}, 0);
-    EXPECT_THROW(graphs.run({exact_bucket(batch)}, batch, fails), Error);
+    EXPECT_THROW(graphs.run({exact_bucket(batch, {}, {})}, batch, fails), Error);
     calls = 0;
-    graphs.run({exact_bucket(batch)}, batch, work);
+    graphs.run({exact_bucket(batch, {}, {})}, batch, work);
     EXPECT_EQ(calls, 1);
     EXPECT_EQ(sum.read().loss, 15 + 200 + 2 + 5) << "what failed does not count as done";
   }

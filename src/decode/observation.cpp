@@ -37,8 +37,9 @@ Observation observe(const Model& model, const Vocabularies& vocabularies,
                           .target = pieces_and_end(vocabularies.target, target),
                           .maps = {}};
   Tape tape(/*recording=*/false);
-  const Memory memory = model.encode(tape, model.load(batch.source), &observation.maps);
-  model.decode(tape, memory, model.load(batch.target_input), &observation.maps);
+  const DeviceBatch loaded = model.load(batch);
+  const Memory memory = model.encode(tape, loaded.source(), &observation.maps);
+  model.decode(tape, memory, loaded.target_input(), &observation.maps);
   return observation;
 }
 

@@ -100,14 +100,15 @@ TokenBatch view(const Tensor& words, int64_t& place, const PackingPlan& plan) {
 
 }  // namespace
 
-Bucket exact_bucket(const Batch& batch) {
-  return {batch.size(),
-          batch.source.tokens(),
-          batch.target_input.tokens(),
-          batch.source.max_length(),
-          batch.target_input.max_length(),
-          steps_of(batch.source.offsets),
-          steps_of(batch.target_input.offsets)};
+Bucket exact_bucket(const Batch& batch, const SideLimits& source, const SideLimits& target) {
+  Bucket bucket{.sentences = batch.size(),
+                .source_tokens = batch.source.tokens(),
+                .target_tokens = batch.target_input.tokens(),
+                .longest_source = batch.source.max_length(),
+                .longest_target = batch.target_input.max_length()};
+  if (source.in_time) bucket.source_steps = steps_of(batch.source.offsets);
+  if (target.in_time) bucket.target_steps = steps_of(batch.target_input.offsets);
+  return bucket;
 }
 
 Bucket rounded_bucket(const Batch& batch, const SideLimits& source, const SideLimits& target) {

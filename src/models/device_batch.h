@@ -32,7 +32,7 @@ struct SideLimits {
 };
 
 /// The batch's own shapes.
-Bucket exact_bucket(const Batch& batch);
+Bucket exact_bucket(const Batch& batch, const SideLimits& source, const SideLimits& target);
 /// Shapes into which the batch fits, rounded so that many batches of a training run share them.
 ///
 /// Where no layer is recurrent: tokens by up to a sixteenth, sentences to a power of two. Lengths

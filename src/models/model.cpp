@@ -65,9 +65,9 @@ Model::Model(const ModelConfig& config, int64_t source_vocabulary, int64_t targe
   parameters_.allocate(device, seed, make_initializer(config));
 }
 
-TokenBatch Model::load(const Sentences& sentences) const {
-  return {Tensor::from(sentences.ids, {sentences.tokens()}, device_),
-          pack(sentences.offsets, device_)};
+TokenBatch Model::load(const Sentences& sources) const {
+  return {Tensor::from(sources.ids, {sources.tokens()}, device_),
+          pack(sources.offsets, encoder_->limits().in_time, device_)};
 }
 
 Variable Model::embed(Tape& tape, const Parameter& table, const Tensor& ids) const {

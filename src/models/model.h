@@ -24,11 +24,15 @@ class Model {
   const Parameters& parameters() const { return parameters_; }
   Device device() const { return device_; }
 
-  /// Ids and their packing on this model's device.
-  TokenBatch load(const Sentences& sentences) const;
+  /// Sources and their packing on this model's device.
+  TokenBatch load(const Sentences& sources) const;
   /// A batch on this model's device, in its own shapes.
   DeviceBatch load(const Batch& batch) const {
     return DeviceBatch(batch, exact_bucket(batch), device_);
+  }
+  /// Its own shapes.
+  Bucket exact_bucket(const Batch& batch) const {
+    return dragoman::exact_bucket(batch, encoder_->limits(), decoder_->limits());
   }
   /// Shapes for it that many batches share.
   Bucket rounded_bucket(const Batch& batch) const {

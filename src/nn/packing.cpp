@@ -89,16 +89,16 @@ Packing packing_at(const Tensor& words, int64_t& place, const PackingPlan& plan)
   return packing;
 }
 
-Packing pack(std::span<const int32_t> bounds, Device device) {
+Packing pack(std::span<const int32_t> bounds, bool in_time, Device device) {
   check(!bounds.empty() && bounds.front() == 0, "a packing begins at row 0");
   PackingPlan plan;
   plan.bounds.assign(bounds.begin(), bounds.end());
   plan.read = plan.sentences();
   for (int64_t s = 0; s < plan.sentences(); ++s) {
     check(plan.length(s) > 0, "sentence {} of a batch is empty", s);
+    plan.longest = std::max(plan.longest, plan.length(s));
   }
-  plan.steps = steps_of(bounds);
-  plan.longest = std::ssize(plan.steps);
+  if (in_time) plan.steps = steps_of(bounds);
   std::vector<int32_t> words;
   append_packing(plan, words);
   int64_t place = 0;

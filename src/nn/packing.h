@@ -32,7 +32,7 @@ struct Packing {
   int64_t longest = 0;        ///< Tokens of the longest sentence, or more.
   TimeOrder forwards;         ///< For recurrent layers: undefined in a batch that none reads.
   TimeOrder backwards;        ///< The same, each sentence from its end.
-  bool longest_first = true;  ///< Whether sentence s is row s of every step of `forwards`.
+  bool longest_first = true;  ///< Whether sentence s is row s of every step of `forwards`, if any.
 
   int64_t sentences() const { return offsets.size() - 1; }
   int64_t tokens() const { return positions.size(); }
@@ -62,8 +62,9 @@ void append_packing(const PackingPlan& plan, std::vector<int32_t>& words);
 /// them.
 Packing packing_at(const Tensor& words, int64_t& place, const PackingPlan& plan);
 
-/// The packing of sentences that end where the next begins; bounds as in PackingPlan.
-Packing pack(std::span<const int32_t> bounds, Device device);
+/// The packing of sentences that end where the next begins; bounds as in PackingPlan. `in_time`:
+/// recurrent layers read it.
+Packing pack(std::span<const int32_t> bounds, bool in_time, Device device);
 
 /// Ids of tokens and how they are packed.
 struct TokenBatch {

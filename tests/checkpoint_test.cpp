@@ -51,10 +51,10 @@ TEST_F(CheckpointTest, ACheckpointIsACompleteModel) {
 TEST_F(CheckpointTest, FindsTheModelOfARunDirectory) {
   run_training(config({"training.max_steps=1"}));
   std::filesystem::copy_file(run("last.h5"), directory_ / "one.h5");
-  EXPECT_EQ(find_checkpoint(directory_ / "one.h5"), directory_ / "one.h5");
-  EXPECT_EQ(find_checkpoint(directory_ / "run"), run("best.h5"));
+  EXPECT_EQ(find_model(directory_ / "one.h5"), directory_ / "one.h5");
+  EXPECT_EQ(find_model(directory_ / "run"), run("best.h5"));
   std::filesystem::remove(run("best.h5"));
-  EXPECT_EQ(find_checkpoint(directory_ / "run"), run("last.h5"));
+  EXPECT_EQ(find_model(directory_ / "run"), run("last.h5"));
   std::filesystem::remove(run("last.h5"));
   EXPECT_THAT(complaint([&] { load_model(directory_ / "run", Device{}); }),
               HasSubstr("has neither best.h5 nor last.h5"));
@@ -87,53 +87,6 @@ TEST_F(CheckpointTest, SaysWhatIsWrongWithAFile) {
   bytes[place + 100] = static_cast<char>(bytes[place + 100] ^ 1);
   std::ofstream(directory_ / "flipped.h5", std::ios::binary) << bytes;
   EXPECT_THAT(error("flipped.h5"), HasSubstr("target_embedding.weight"));
-}
-
-TEST_F(CheckpointTest, RefusesParametersOfAnotherModel) {
-  const Config config = this->config(), wide = this->config({"model.encoder.dim=7"});
-  const TrainingData data = this->data(config);
-  const Model model(wide.model, 19, 19, 1, Device{});
-  const Parameters& parameters = model.parameters();
-  save_checkpoint(directory_ / "shape.h5", config, data.vocabularies, parameters,
-                  {{kParametersGroup, parameters.values()}});
-  EXPECT_THAT(complaint([&] { load_model(directory_ / "shape.h5", Device{}); }),
-              AllOf(HasSubstr("shape.h5/parameters"), HasSubstr("has the shape"),
-                    HasSubstr("but the model's is")));
-  const Config deep = this->config({"model.encoder.layers=2"});
-  const Model deeper(deep.model, 19, 19, 1, Device{});
-  save_checkpoint(directory_ / "more.h5", config, data.vocabularies, deeper.parameters(),
-                  {{kParametersGroup, deeper.parameters().values()}});
-  EXPECT_THAT(complaint([&] { load_model(directory_ / "more.h5", Device{}); }),
-              HasSubstr("that the model does not know"));
-  const Model right(config.model, 19, 19, 1, Device{});
-  save_checkpoint(directory_ / "less.h5", deep, data.vocabularies, right.parameters(),
-                  {{kParametersGroup, right.parameters().values()}});
-  EXPECT_THAT(complaint([&] { load_model(directory_ / "less.h5", Device{}); }),
-              HasSubstr("has no parameter"));
-}
-
-TEST_F(CheckpointTest, ACheckpointStaysAsItWasWhenTheNextCannotBeSaved) {
-  const Config config = this->config();
-  const TrainingData data = this->data(config);
-  const Model model(config.model, 19, 19, 1, Device{});
-  const Parameters& parameters = model.parameters();
-  const auto save = [&] {
-    save_checkpoint(directory_ / "model.h5", config, data.vocabularies, parameters,
-                    {{kParametersGroup, parameters.values()}});
-  };
-  save();
-  const std::string before = contents(directory_ / "model.h5");
-  {
-    const FullDisk full(20'000);
-    EXPECT_THAT(complaint(save), AllOf(HasSubstr("model.h5: cannot be written"),
-                                       HasSubstr("the file there before is unchanged")));
-  }
-  EXPECT_EQ(contents(directory_ / "model.h5"), before);
-  parameters.values().data()[5] = NAN;
-  EXPECT_THAT(complaint(save), HasSubstr("/parameters is NaN or infinite"));
-  EXPECT_EQ(contents(directory_ / "model.h5"), before);
-  for (const auto& entry : std::filesystem::directory_iterator(directory_.string()))
-    EXPECT_THAT(entry.path().string(), Not(HasSubstr(".tmp")));
 }
 
 TEST_F(CheckpointTest, AveragesCheckpoints) {

@@ -13,8 +13,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "models/model_file.h"
 #include "places.h"
-#include "run/checkpoint.h"
 #include "temporary_directory.h"
 
 namespace dragoman {
@@ -111,8 +111,8 @@ class CliModelTest : public CliTest {
     config.model.decoder.readout_dim = 16;
     config.decoding.max_length = 20;
     const Model model(config.model, vocabulary.size(), vocabulary.size(), 3, Device{});
-    save_checkpoint(path(name), config, {vocabulary, vocabulary}, model.parameters(),
-                    {{kParametersGroup, model.parameters().values()}});
+    dragoman::save_model(path(name), config, {vocabulary, vocabulary}, model.parameters(),
+                         {{kParametersGroup, model.parameters().values()}});
   }
 };
 

@@ -420,9 +420,9 @@ TEST_F(TrainerTest, ARunMovesFromDeviceToDevice) {
       trainer.resume(CheckpointReader(directory_ / name / "last.h5"));
       EXPECT_EQ(trainer.model().device(), second);
       trainer.train(never);
-      save_checkpoint(directory_ / "copy.h5", config, data(config).vocabularies,
-                      trainer.model().parameters(),
-                      {{kParametersGroup, trainer.model().parameters().values()}});
+      save_model(directory_ / "copy.h5", config, data(config).vocabularies,
+                 trainer.model().parameters(),
+                 {{kParametersGroup, trainer.model().parameters().values()}});
     }
     for (const auto& [array, values] : arrays(directory_ / "copy.h5"))
       EXPECT_EQ(values, saved.at(array)) << array;

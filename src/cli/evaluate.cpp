@@ -13,7 +13,7 @@
 #include "core/check.h"
 #include "data/text.h"
 #include "eval/significance.h"
-#include "run/checkpoint.h"
+#include "models/model_file.h"
 #include "run/evaluation.h"
 
 namespace dragoman {

@@ -131,7 +131,7 @@ bool is_dataset(const std::filesystem::path& path) {
 }
 
 void inspect(const std::string& path, bool json) {
-  const std::filesystem::path file = find_checkpoint(path);
+  const std::filesystem::path file = find_model(path);
   const Description description =
       is_dataset(file) ? describe_corpus(file) : describe_checkpoint(file);
   Output output("");

@@ -7,7 +7,7 @@
 
 #include "cli/machine_options.h"
 #include "core/check.h"
-#include "run/checkpoint.h"
+#include "models/model_file.h"
 #include "run/stop_signals.h"
 #include "study/comparison.h"
 
@@ -23,7 +23,7 @@ struct ReportOptions {
 
 void report(const ReportOptions& options) {
   ComparisonOptions comparison = options.comparison;
-  const DataConfig first = CheckpointReader(find_checkpoint(options.runs[0])).config().data;
+  const DataConfig first = ModelFile(find_model(options.runs[0])).config().data;
   comparison.data = first;
   comparison.device = find_device(options.device, "--device");
   if (!options.data.empty()) comparison.data.directory = options.data;

@@ -9,7 +9,7 @@
 #include "core/progress.h"
 #include "data/text.h"
 #include "decode/scoring.h"
-#include "run/checkpoint.h"
+#include "models/model_file.h"
 
 namespace dragoman {
 namespace {

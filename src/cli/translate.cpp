@@ -19,7 +19,7 @@
 #include "data/text.h"
 #include "decode/alignment.h"
 #include "decode/translator.h"
-#include "run/checkpoint.h"
+#include "models/model_file.h"
 
 namespace dragoman {
 namespace {

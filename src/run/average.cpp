@@ -26,7 +26,7 @@ void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
   const Tensor mean = parameters.values().clone();
   const Tensor next = Tensor::zeros(mean.shape(), DType::kReal, mean.device());
   for (size_t i = 1; i < checkpoints.size(); ++i) {
-    const CheckpointReader reader(find_checkpoint(checkpoints[i]));
+    const ModelFile reader(find_model(checkpoints[i]));
     const Vocabularies vocabularies = reader.vocabularies();
     check(vocabularies.source == first.vocabularies.source &&
               vocabularies.target == first.vocabularies.target,
@@ -40,7 +40,7 @@ void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
     const auto number = static_cast<double>(i);
     average_update(mean, next, static_cast<real>(1 - number / (number + 1)));
   }
-  save_checkpoint(output, first.config, first.vocabularies, parameters, {{kParametersGroup, mean}});
+  save_model(output, first.config, first.vocabularies, parameters, {{kParametersGroup, mean}});
 }
 
 }  // namespace dragoman

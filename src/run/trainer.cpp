@@ -196,7 +196,7 @@ void Trainer::save_to(const std::filesystem::path& path) const {
                                        {kMeanGroup, optimizer.mean()},
                                        {kVarianceGroup, optimizer.variance()}};
   if (optimizer.average().defined()) buffers.push_back({kAverageGroup, optimizer.average()});
-  save_checkpoint(path, config_, data_.vocabularies, parameters, buffers, &state_);
+  save_checkpoint(path, config_, data_.vocabularies, parameters, buffers, state_);
 }
 
 void Trainer::log_steps() {

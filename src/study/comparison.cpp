@@ -12,9 +12,9 @@
 #include "core/progress.h"
 #include "data/text.h"
 #include "decode/observation.h"
+#include "models/model_file.h"
 #include "report/lengths.h"
 #include "report/page.h"
-#include "run/checkpoint.h"
 #include "run/run.h"
 #include "study/outputs.h"
 #include "study/run_log.h"
@@ -202,7 +202,7 @@ std::vector<ComparedSystem> group_runs(const std::vector<fs::path>& runs) {
   std::vector<std::vector<int64_t>> seeds;
   for (const fs::path& run : runs) {
     check(fs::is_directory(run), "{}: is no run directory", run.string());
-    Config config = CheckpointReader(find_checkpoint(run)).config();
+    Config config = ModelFile(find_model(run)).config();
     const int64_t seed = config.seed;
     size_t s = 0;
     for (; s < systems.size(); ++s) {

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "models/model_file.h"
 #include "report/results.h"
-#include "run/checkpoint.h"
 #include "run/evaluation.h"
 
 namespace dragoman {

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,13 +11,18 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <set>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "core/check.h"
 #include "temporary_directory.h"
 #include "tensor/cpu/fair_threads.h"
+#include "tensor/cpu/launch_cpu.h"
+#include "tensor/gemm.h"
+#include "tensor/tensor.h"
 
 namespace dragoman {
 namespace {
@@ -31,6 +37,117 @@ TEST(Threads, AreSetAndRead) {
   set_thread_count(0);
   EXPECT_GE(thread_count(), 1);
   EXPECT_THROW(set_thread_count(-1), Error);
+}
+
+// The threads of an operation that the caller launches.
+int threads_of_a_launch() {
+  std::atomic<int> threads = 0;
+  launch::cpu::rows(64, 1 << 12, [&](Lane, int64_t) { threads = omp_get_num_threads(); });
+  return threads;
+}
+
+std::set<std::string> threads_of_process() {
+  std::set<std::string> ids;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task"))
+    ids.insert(task.path().filename());
+  return ids;
+}
+
+TEST(Threads, HoldForWhateverThreadLaunches) {
+  const int threads = most_threads() + 1;  // a number that no thread has from the start
+  set_thread_count(threads);
+  EXPECT_EQ(threads_of_a_launch(), threads);
+  std::jthread([=] {
+    EXPECT_EQ(thread_count(), threads);
+    EXPECT_EQ(threads_of_a_launch(), threads);
+  }).join();
+  set_thread_count(0);
+}
+
+TEST(Threads, HoldForProductsOfWhateverThreadLaunches) {
+  const int threads = most_threads() + 1;
+  set_thread_count(threads);
+  for (const DType type : {DType::kReal, DType::kBf16}) {
+    if (type == DType::kBf16 && !has_bf16_products(Device{})) continue;
+    for (const bool transpose_a : {false, true}) {
+      const int64_t n = 512;
+      const Tensor a = convert(Tensor::zeros({n, n}), type), c = Tensor::zeros({n, n});
+      const Gemm product{.m = n,
+                         .n = n,
+                         .k = n,
+                         .inputs = type,
+                         .a = a.address(),
+                         .lda = n,
+                         .transpose_a = transpose_a,
+                         .b = a.address(),
+                         .ldb = n,
+                         .c = c.data(),
+                         .ldc = n};
+      const std::set<std::string> before = threads_of_process();
+      std::jthread([&] {
+        gemm(Device{}, product);
+        int made = 0;  // others, of a thread that has ended, may still be about to end
+        for (const std::string& id : threads_of_process()) made += before.count(id) == 0 ? 1 : 0;
+        EXPECT_EQ(made, threads) << "that thread and its helpers";
+      }).join();
+    }
+  }
+  set_thread_count(0);
+}
+
+TEST(Threads, MayBeFewerForOneThatChoseSo) {
+  set_thread_count(3);
+  use_threads(2);
+  EXPECT_EQ(thread_count(), 2);
+  EXPECT_EQ(most_threads(), 3);
+  std::jthread([] {
+    EXPECT_EQ(thread_count(), 3);
+    use_threads(1);
+    EXPECT_EQ(thread_count(), 1);
+  }).join();
+  EXPECT_EQ(threads_of_a_launch(), 2);
+  set_thread_count(4);
+  EXPECT_EQ(thread_count(), 4) << "what is set for all holds at once";
+  use_threads(5);
+  EXPECT_EQ(thread_count(), 4) << "it is not more than that";
+  set_thread_count(0);
+}
+
+// The work of several threads that each launch, allocate, and give back what another allocated.
+TEST(Threads, LaunchAndAllocateAtOnce) {
+  const auto work = [](int64_t seed) {
+    constexpr int64_t kRows = 300, kColumns = 70;
+    const Tensor x = iota(kRows * kColumns, Device{}, static_cast<int32_t>(seed));
+    const Tensor sums = Tensor::empty({kColumns}), total = Tensor::empty({kRows});
+    launch::cpu::sum_rows(
+        kRows, kColumns,
+        launch::ColumnSums{sums.data(), false, [in = x.data<int32_t>()](int64_t row, int64_t c) {
+                             return static_cast<float>(in[row * kColumns + c]);
+                           }});
+    launch::cpu::tasks(kRows, kColumns, kRows * kColumns,
+                       [from = sums.data(), to = total.data()](Lane, int64_t task, float* scratch) {
+                         std::copy_n(from, kColumns, scratch);
+                         to[task] = scratch[task % kColumns];
+                       });
+    return total;
+  };
+  const size_t before = Allocator::of(Device{}).statistics().in_use;
+  {
+    std::vector<Tensor> results(40);
+    std::vector<std::jthread> threads;
+    for (size_t t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] {
+        for (size_t i = t; i < results.size(); i += 4) results[i] = work(static_cast<int64_t>(i));
+      });
+    }
+    threads.clear();
+    for (size_t i = 0; i < results.size(); ++i) {
+      EXPECT_EQ(results[i].to_host(), work(static_cast<int64_t>(i)).to_host());
+      results[i] = {};
+    }
+    std::jthread([] { work(0); }).join();
+  }
+  EXPECT_LE(Allocator::of(Device{}).statistics().in_use, before + (1 << 20)) << "but for scratch";
 }
 
 // What `search` comes to where n threads do `rates[n - 1]` a second, one of which is kept waiting

@@ -39,10 +39,14 @@ class ThreadSearch {
 double waited_for_processors();
 
 /// Sets thread_count() so, between 1 and most_threads(), for work that comes in pieces of one kind.
+/// It does so for the thread that calls it, and judges by that thread's work alone: of several that
+/// translate at once each finds a number for itself, and none changes another's; where they keep
+/// each other waiting, each takes the others as it takes other programs. What was found stays with
+/// the thread when this is gone. Of one thread: what makes it calls it.
 class FairThreads {
  public:
   FairThreads();
-  /// To be called after a piece of work by the thread that launches: so much of it was done.
+  /// To be called after a piece of work by the thread that launched it: so much of it was done.
   void after(double work);
 
  private:

@@ -1,6 +1,8 @@
 // Products on the CPU: by our own kernels where there are any for the processor (gemm_packed.h), by
 // oneDNN elsewhere and where its hardware (AMX) makes oneDNN faster. What differs between
 // oneDNN 2.x and 3.x is here and nowhere else: the way a primitive descriptor is made.
+#include <omp.h>
+
 #include <algorithm>
 #include <dnnl.hpp>
 #include <list>
@@ -88,7 +90,7 @@ Product make_product(const Gemm& g) {
 
 class ProductCache {
  public:
-  Product& find(const Gemm& g) {
+  Product& find(const Gemm& g, int threads) {
     const Key key{g.m,
                   g.n,
                   g.k,
@@ -97,7 +99,7 @@ class ProductCache {
                   g.ldc,
                   g.transpose_a | g.transpose_b << 1 | (g.bias != nullptr) << 2 |
                       g.accumulate << 3 | (g.inputs == DType::kBf16) << 4 |
-                      (g.outputs == DType::kBf16) << 5 | thread_count() << 6};
+                      (g.outputs == DType::kBf16) << 5 | threads << 6};
     if (auto found = entries_.find(key); found != entries_.end()) {
       order_.splice(order_.begin(), order_, found->second);
       return found->second->second;
@@ -178,6 +180,14 @@ void* shifted(void* data, int64_t elements, DType type) {
   return static_cast<char*>(data) + elements * static_cast<int64_t>(size_of(type));
 }
 
+// oneDNN uses as many threads as OpenMP names to the thread that calls, which is that thread's own
+// number: it is given the one that holds for all. Only here: launchers name it with each region.
+int tell_library_of_threads() {
+  const int threads = thread_count();
+  omp_set_num_threads(threads);
+  return threads;
+}
+
 void gemm_by_library(const Gemm& g) {
   if (g.transpose_a && g.m > 2 * kMostRowsTransposed) {
     Gemm part = g;
@@ -202,11 +212,12 @@ void gemm_by_library(const Gemm& g) {
     }
     return;
   }
+  const int threads = tell_library_of_threads();
   if (g.transpose_a && !g.bias && g.inputs == DType::kReal) return gemm_without_primitive(g);
   thread_local ProductCache cache;
   thread_local dnnl::stream stream(engine());
   try {
-    Product& product = cache.find(g);
+    Product& product = cache.find(g, threads);
     product.a.set_data_handle(const_cast<void*>(g.a));
     product.b.set_data_handle(const_cast<void*>(g.b));
     product.c.set_data_handle(g.c);

@@ -32,9 +32,9 @@ inline constexpr int64_t kMapBlock = 1024;
 
 namespace detail {
 
-// What one thread alone is to do. It needs no region of OpenMP, which takes half a microsecond even
-// then: as long as many an operation of one sentence's next word.
-inline bool is_for_one(int64_t work) { return work < kWorthThreads || thread_count() == 1; }
+// How many threads that much work is for. One alone needs no region of OpenMP, which takes half a
+// microsecond even then: as long as many an operation of one sentence's next word.
+inline int threads_for(int64_t work) { return work < kWorthThreads ? 1 : thread_count(); }
 
 // Apart, so that it is compiled once, alone or among threads. `own` is the copy of the thread: with
 // a parameter in its place the loops of random numbers took ten times as long.
@@ -47,11 +47,12 @@ template <class F>
 // f(0), ..., f(count - 1), which are about equally long.
 template <class F>
 void divide(int64_t count, int64_t work, const F& f) {
-  if (is_for_one(work)) return each(f, 0, count);
-#pragma omp parallel
+  const int threads = threads_for(work);
+  if (threads == 1) return each(f, 0, count);
+#pragma omp parallel num_threads(threads)
   {
-    const int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
-    each(f, count * thread / threads, count * (thread + 1) / threads);
+    const int64_t team = omp_get_num_threads(), thread = omp_get_thread_num();
+    each(f, count * thread / team, count * (thread + 1) / team);
   }
 }
 
@@ -100,11 +101,12 @@ void rows(int64_t rows, int64_t columns, F f) {
 template <class F>
 void tasks(int64_t count, int64_t scratch, int64_t work, F f) {
   std::atomic<int64_t> next = 0;
-  if (detail::is_for_one(work)) {
+  const int threads = detail::threads_for(work);
+  if (threads == 1) {
     return detail::tasks_from(next, count, count, detail::scratch_of_thread(scratch), f);
   }
-  const int64_t chunk = std::clamp<int64_t>(count / (4 * thread_count()), 1, 4);
-#pragma omp parallel
+  const int64_t chunk = std::clamp<int64_t>(count / (4 * threads), 1, 4);
+#pragma omp parallel num_threads(threads)
   detail::tasks_from(next, chunk, count, detail::scratch_of_thread(scratch), f);
 }
 

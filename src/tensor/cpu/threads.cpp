@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -69,30 +70,36 @@ int start_threads() {
   return threads;
 }
 
-int& threads_set() {
-  static int threads = start_threads();
+std::atomic<int>& threads_set() {
+  static std::atomic<int> threads = start_threads();
   return threads;
 }
 
-// Before main, so that the number of the start is in force without anybody's asking.
-[[maybe_unused]] const bool started = [] {
-  omp_set_num_threads(start_threads());
-  return true;
-}();
+// How often the number was set: what a thread chose for itself holds until the next time.
+std::atomic<int> times_set = 0;
+
+struct Choice {
+  int threads;
+  int times_set;
+};
+thread_local Choice chosen{0, -1};
 
 }  // namespace
 
-int thread_count() { return omp_get_max_threads(); }
+int thread_count() {
+  const int most = most_threads();
+  return chosen.times_set == times_set ? std::min(chosen.threads, most) : most;
+}
 
 void set_thread_count(int threads) {
   check(threads >= 0, "threads must be 0 (all) or more, not {}", threads);
   threads_set() = threads == 0 ? start_threads() : threads;
-  use_threads(threads_set());
+  ++times_set;
 }
 
 int most_threads() { return threads_set(); }
 
-void use_threads(int threads) { omp_set_num_threads(threads); }
+void use_threads(int threads) { chosen = {threads, times_set}; }
 
 void wait_politely(char** arguments) {
   if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;

@@ -5,15 +5,20 @@
 
 namespace dragoman {
 
-/// The threads that the launchers use. At the start: OMP_NUM_THREADS if that is set; otherwise
-/// every processor that the process may run on, or fewer where its control group is given less
-/// time.
+// The number is the process's: it holds for whatever thread launches an operation, each of which
+// has helpers of its own. All of this may be called from any thread.
+
+/// The number of threads that an operation uses which the calling thread launches, itself included.
+/// At the start: OMP_NUM_THREADS if that is set; otherwise every processor that the process may run
+/// on, or fewer where its control group is given less time.
 int thread_count();
-/// Sets that number; 0 is that of the start. Throws Error below 0.
+/// Sets that number for all threads, from the next operation of each on; 0 is that of the start.
+/// Throws Error below 0.
 void set_thread_count(int threads);
-/// The number that was set, or that of the start; thread_count() is less for a while after
-/// use_threads(), which must be given at least 1.
+/// The number that was set, or that of the start.
 int most_threads();
+/// Has the calling thread alone use fewer, at least 1, until it says otherwise or somebody sets the
+/// number for all. For FairThreads.
 void use_threads(int threads);
 
 /// Has threads that wait for work give their processor up soon, unless the environment says how

@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <thread>
 
 #include "core/check.h"
 #include "random_numbers.h"
@@ -415,6 +417,85 @@ TEST(Launch, TasksEachHaveTheirOwnScratch) {
   for (int64_t task = 0; task < count; ++task) {
     EXPECT_EQ(values[static_cast<size_t>(task)], static_cast<float>(task * scratch));
   }
+}
+
+// Of a thread that has launched nothing yet, and has no scratch memory.
+void on_a_new_thread(const std::function<void()>& work) { std::jthread(work).join(); }
+
+TEST(Launch, ScratchIsCountedAndKept) {
+  constexpr int64_t kScratch = 100'000, kTasks = 8;
+  const auto launch = [] {
+    launch::cpu::tasks(kTasks, kScratch, kTasks * kScratch,
+                       [](Lane, int64_t task, float* scratch) { scratch[kScratch - 1] = task; });
+  };
+  const Allocator& allocator = Allocator::of(Device{});
+  for (const int threads : {1, 3}) {
+    set_thread_count(threads);
+    const size_t before = allocator.statistics().in_use;
+    on_a_new_thread([&] {
+      launch();
+      const AllocatorStatistics after = allocator.statistics();
+      const size_t bytes = static_cast<size_t>(threads * kScratch) * sizeof(float);
+      EXPECT_GE(after.in_use, before + bytes);
+      EXPECT_LE(after.in_use, before + bytes + bytes / 8 + 1024);
+      launch();
+      EXPECT_EQ(allocator.statistics().allocations, after.allocations);
+    });
+    EXPECT_EQ(allocator.statistics().in_use, before) << "it goes with the thread";
+  }
+  set_thread_count(0);
+}
+
+TEST(Launch, WithoutMemoryForScratchIsOutOfMemory) {
+  constexpr int64_t kNumbers = 1 << 20;
+  Allocator& allocator = Allocator::of(Device{});
+  allocator.release_cached();
+  allocator.set_limit(allocator.statistics().reserved + (1 << 20));
+  for (const int threads : {1, 3}) {
+    set_thread_count(threads);
+    on_a_new_thread([&] {
+      const auto tasks = [](int64_t scratch) {
+        std::atomic<int> done = 0;
+        launch::cpu::tasks(8, scratch, kNumbers, [&](Lane, int64_t, float*) { ++done; });
+        return done.load();
+      };
+      EXPECT_THROW(tasks(kNumbers), OutOfMemory);
+      EXPECT_EQ(tasks(16), 8) << "a failure takes nothing";
+      std::vector<float> sums(kNumbers / 2);
+      const auto sum = [&](int64_t rows) {
+        launch::cpu::sum_rows(
+            rows, std::ssize(sums),
+            launch::ColumnSums{sums.data(), false, [](int64_t, int64_t) { return 1.0f; }});
+      };
+      EXPECT_THROW(sum(2), OutOfMemory);
+    });
+  }
+  allocator.set_limit(std::numeric_limits<size_t>::max());
+  set_thread_count(0);
+}
+
+// What fails in one of several threads is told to who launched, as it is by one.
+TEST(Launch, WhatAThreadThrowsReachesWhoLaunched) {
+  constexpr int64_t kMany = 1 << 20;
+  Allocator& allocator = Allocator::of(Device{});
+  allocator.release_cached();
+  allocator.set_limit(allocator.statistics().reserved + (1 << 16));
+  const auto allocate = [](int64_t i) {
+    if (i % 7 == 5) Tensor::empty({kMany});
+  };
+  for (const int threads : {1, 3}) {
+    set_thread_count(threads);
+    EXPECT_THROW(launch::cpu::rows(8, kMany, [=](Lane, int64_t row) { allocate(row); }),
+                 OutOfMemory);
+    EXPECT_THROW(
+        launch::cpu::tasks(8, 4, kMany, [=](Lane, int64_t task, float*) { allocate(task); }),
+        OutOfMemory);
+    std::vector<float> out(kMany);
+    launch::cpu::map(kMany, [to = out.data()](int64_t i) { to[i] = 1; });
+    EXPECT_THAT(out, testing::Each(1.0f)) << "the next launch works";
+  }
+  allocator.set_limit(std::numeric_limits<size_t>::max());
+  set_thread_count(0);
 }
 
 // Graphs ------------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ class OutOfMemory : public Error {
 
 /// What an allocator has done so far, in bytes and calls.
 struct AllocatorStatistics {
-  size_t in_use = 0;          ///< Held by tensors now.
-  size_t peak = 0;            ///< The most that was ever held by tensors.
+  size_t in_use = 0;          ///< Held by tensors and as scratch memory of launches, now.
+  size_t peak = 0;            ///< The most that ever was in use.
   size_t reserved = 0;        ///< Taken from the system: in use, or kept for reuse.
   size_t peak_reserved = 0;   ///< The most that was ever taken.
   uint64_t allocations = 0;   ///< Requests.
@@ -50,7 +50,8 @@ class Buffer {
   bool of_graphs_;  // from the memory that graphs share
 };
 
-/// The allocator of one device. Thread-safe.
+/// The allocator of one device. Any thread may call it, and give back what another took; only
+/// between begin_graph and end_graph is a GPU's for the thread alone that makes the graph.
 class Allocator {
  public:
   /// The allocator of `device`; it lives as long as the program.

@@ -1,5 +1,9 @@
 // The launchers of the CPU: this file alone has pragmas of OpenMP.
 //
+// Any thread may launch, several at once: each has helpers and scratch memory of its own. An
+// exception in a functor of rows or tasks reaches who launched, as it would without threads; what
+// is vector code (map, Lane::each) must not throw.
+//
 // Each thread has a copy of the functor: what it holds can then not change under the compiler's
 // eyes, and the loops become vector code. Work is divided so that each output is summed by one
 // thread in a fixed order, whatever the number of threads.
@@ -10,13 +14,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <memory>
-#include <new>
-#include <vector>
+#include <exception>
 
 #include "core/real.h"
 #include "core/rng.h"
 #include "tensor/column_sums.h"
+#include "tensor/cpu/scratch.h"
 #include "tensor/cpu/threads.h"
 #include "tensor/lane.h"
 
@@ -36,6 +39,24 @@ namespace detail {
 // microsecond even then: as long as many an operation of one sentence's next word.
 inline int threads_for(int64_t work) { return work < kWorthThreads ? 1 : thread_count(); }
 
+// f(thread, team) by each thread of a team of that many, or fewer where the system grants no more.
+// An exception that left a region of OpenMP would end the program. One waits, of several the first,
+// until all have done their part.
+template <class F>
+void on_threads(int threads, const F& f) {
+  std::exception_ptr failure;
+  std::atomic_flag failed;
+#pragma omp parallel num_threads(threads)
+  {
+    try {
+      f(omp_get_thread_num(), omp_get_num_threads());
+    } catch (...) {
+      if (!failed.test_and_set()) failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
 // Apart, so that it is compiled once, alone or among threads. `own` is the copy of the thread: with
 // a parameter in its place the loops of random numbers took ten times as long.
 template <class F>
@@ -49,26 +70,9 @@ template <class F>
 void divide(int64_t count, int64_t work, const F& f) {
   const int threads = threads_for(work);
   if (threads == 1) return each(f, 0, count);
-#pragma omp parallel num_threads(threads)
-  {
-    const int64_t team = omp_get_num_threads(), thread = omp_get_thread_num();
+  on_threads(threads, [&](int64_t thread, int64_t team) {
     each(f, count * thread / team, count * (thread + 1) / team);
-  }
-}
-
-// Memory of the thread that asks, aligned to a cache line. It is kept from call to call.
-inline real* scratch_of_thread(int64_t size) {
-  constexpr std::align_val_t kLine{64};
-  struct Free {
-    void operator()(real* data) const { ::operator delete[](data, kLine); }
-  };
-  thread_local std::unique_ptr<real[], Free> memory;
-  thread_local int64_t capacity = 0;
-  if (capacity < size) {
-    memory.reset(new (kLine) real[static_cast<size_t>(size)]);
-    capacity = size;
-  }
-  return memory.get();
+  });
 }
 
 // `chunk` tasks after the other, until `next` has come to `count`.
@@ -100,14 +104,16 @@ void rows(int64_t rows, int64_t columns, F f) {
 
 template <class F>
 void tasks(int64_t count, int64_t scratch, int64_t work, F f) {
-  std::atomic<int64_t> next = 0;
+  constexpr int64_t kLine = 64 / sizeof(real);  // of the cache: threads share none
   const int threads = detail::threads_for(work);
-  if (threads == 1) {
-    return detail::tasks_from(next, count, count, detail::scratch_of_thread(scratch), f);
-  }
+  const int64_t of_thread = (scratch + kLine - 1) / kLine * kLine;
+  real* const memory = scratch_memory(threads * of_thread);
+  std::atomic<int64_t> next = 0;
+  if (threads == 1) return detail::tasks_from(next, count, count, memory, f);
   const int64_t chunk = std::clamp<int64_t>(count / (4 * threads), 1, 4);
-#pragma omp parallel num_threads(threads)
-  detail::tasks_from(next, chunk, count, detail::scratch_of_thread(scratch), f);
+  detail::on_threads(threads, [&](int64_t thread, int64_t) {
+    detail::tasks_from(next, chunk, count, memory + thread * of_thread, f);
+  });
 }
 
 template <class F>
@@ -132,11 +138,9 @@ inline constexpr int64_t kColumnStrip = 64;
 template <class... F>
 void sum_rows(int64_t rows, int64_t columns, ColumnSums<F>... sums) {
   // Each block is read in its order in memory, and makes a row of partial sums for each result.
-  thread_local std::vector<real> memory;
   constexpr int64_t kResults = sizeof...(sums);
   const int64_t blocks = std::max<int64_t>(1, (rows + kRowBlock - 1) / kRowBlock);
-  memory.resize(std::max(memory.size(), static_cast<size_t>(kResults * blocks * columns)));
-  real* const partial = memory.data();
+  real* const partial = scratch_memory(kResults * blocks * columns);
   detail::divide(blocks, rows * columns, [=](int64_t block) {
     real* const begin = partial + block * kResults * columns;
     std::fill_n(begin, kResults * columns, real{0});

@@ -1,4 +1,5 @@
-// Lines for people: plain text on standard error and, during training, in a file as well.
+// Lines for people: plain text on standard error and, during training, in a file as well. All of it
+// may be called from any thread; a line is never mixed with another thread's.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,7 +13,7 @@ namespace dragoman::log {
 enum class Level { info, warning, error };
 
 /// Prints one line (several, if `text` has line breaks) above a progress bar, if one is shown.
-/// Warnings and errors are marked as such. Safe to call from any thread.
+/// Warnings and errors are marked as such.
 void write(Level level, const std::string& text);
 
 /// Appends every later line to `path` too, with the time in front, until `close_file` or the next

@@ -1,6 +1,7 @@
 // What the engine needs of a GPU's runtime library. Three files implement it, of which a build has
 // one: gpu_cuda.cpp, gpu_absent.cpp (no GPU), and gpu/emulated/gpu.cpp (the host pretends, for
-// tests).
+// tests). A GPU is for one thread at a time, since its stream, what copies go through and its
+// graphs are shared by all that is done on it; several GPUs may have a thread each.
 #pragma once
 
 #include <cstddef>

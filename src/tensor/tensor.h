@@ -70,6 +70,11 @@ namespace dragoman {
 
 /// A contiguous tensor. Most are matrices [rows, columns]: `rows()` is the product of all extents
 /// but the last, `columns()` the last. A default-constructed tensor is undefined.
+///
+/// Handles to the same memory may be made and dropped by any threads at once, and several may read
+/// its elements. A single handle that is assigned to, and elements that are written, are for one
+/// thread at a time; who wrote them hands them on through something that synchronises, such as the
+/// end of a thread or a mutex.
 class Tensor {
  public:
   Tensor() = default;
@@ -128,7 +133,7 @@ class Tensor {
   void clear() const;
   /// Sets every element of a kReal tensor to `value`.
   void fill(real value) const;
-  /// Whether this handle is the only one to its memory.
+  /// Whether this handle is the only one to its memory: to be asked about what no other thread has.
   bool unique() const { return buffer_.use_count() == 1; }
 
   /// The elements, copied to the host.

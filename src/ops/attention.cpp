@@ -5,6 +5,7 @@
 // of a block lie transposed, [keys, block]: a query is a lane, and what softmax does along the keys
 // of a query is done for a whole vector of queries at once.
 #include <cmath>
+#include <new>
 
 #include "core/math.h"
 #include "ops/attention_kernel.h"
@@ -41,7 +42,8 @@ struct AttentionForward : AttentionKernel<In> {
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t index, real* memory) const {
     const Task t = task(index);
-    auto* transposed = reinterpret_cast<tile::Transposed<In>*>(memory);
+    // In this part of the scratch are words, for bf16; each is read as what was written there.
+    auto* transposed = new (memory) tile::Transposed<In>[kBlock * head_dim];
     real* p = memory + kBlock * head_dim;
     real* mixed = p + kBlock * longest_key;
     fetch(lane, t);
@@ -197,9 +199,9 @@ struct AttentionBackward : AttentionKernel<In> {
 
   DRAGOMAN_HOST_DEVICE void operator()(Lane lane, int64_t index, real* memory) const {
     const Task t = task(index);
-    auto* queries_transposed = reinterpret_cast<tile::Transposed<In>*>(memory);
+    auto* queries_transposed = new (memory) tile::Transposed<In>[kBlock * head_dim];
     real* next = memory + kBlock * head_dim;
-    auto* d_transposed = reinterpret_cast<tile::Transposed<In>*>(next);
+    auto* d_transposed = new (next) tile::Transposed<In>[kBlock * value_dim];
     real* w = next + kBlock * value_dim;
     real* dw = w + kBlock * longest_key;
     real* dq = dw + kBlock * longest_key;

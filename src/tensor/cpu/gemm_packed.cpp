@@ -14,6 +14,7 @@
 #if defined(DRAGOMAN_PACKED_PRODUCTS)
 
 #include <dnnl.hpp>
+#include <new>
 
 #include "tensor/cpu/launch_cpu.h"
 #include "tensor/cpu/packed_kernel.h"
@@ -91,7 +92,7 @@ class Product {
           const int64_t row = task / column_blocks * rows;
           const int64_t column = task % column_blocks * columns;
           block({row, std::min(rows, g_.m - row), column, std::min(columns, g_.n - column)},
-                reinterpret_cast<uint32_t*>(memory));
+                memory);
         });
   }
 
@@ -124,15 +125,18 @@ class Product {
   int64_t packed_a_begin(int64_t rows, int64_t part) const {
     return panel_by_panel_ ? part * parts(rows, kSlice) * slice_distance(depth_.part) : 0;
   }
-  int64_t scratch_size(int64_t rows) const {
+  int64_t words_size(int64_t rows) const {
     const int64_t held = panel_by_panel_ ? depth_.count() : 1;
-    return sums_size(rows) + panel_size() +
-           (packs_a_ ? held * parts(rows, kSlice) * slice_distance(depth_.part) : 0);
+    return panel_size() + (packs_a_ ? held * parts(rows, kSlice) * slice_distance(depth_.part) : 0);
   }
+  int64_t scratch_size(int64_t rows) const { return sums_size(rows) + words_size(rows); }
 
-  void block(const Block& at, uint32_t* memory) const {
-    float* const sums = reinterpret_cast<float*>(memory);
-    uint32_t* const panel = memory + sums_size(at.rows);
+  void block(const Block& at, real* memory) const {
+    // Behind the sums the scratch holds words. What is written there as words is read as words.
+    const int64_t sums_count = sums_size(at.rows);
+    float* const sums = memory;
+    auto* const panel =
+        new (memory + sums_count) uint32_t[static_cast<size_t>(words_size(at.rows))];
     uint32_t* const packed_a = panel + panel_size();
     if (!panel_by_panel_) {
       for (int64_t part = 0; part < depth_.count(); ++part) {

@@ -1,6 +1,8 @@
 #include "tensor/cpu/scratch.h"
 
+#include <algorithm>
 #include <memory>
+#include <new>
 
 #include "tensor/allocator.h"
 
@@ -16,12 +18,14 @@ struct Kept {
 
 real* scratch_memory(int64_t size) {
   thread_local Kept kept;
+  size = std::max<int64_t>(size, 1);  // at null a task could begin no array of another type
   if (kept.size < size) {
     kept = {};  // first, so that the two are never held at once
     kept.memory = Allocator::of(Device{}).allocate(static_cast<size_t>(size) * sizeof(real));
     kept.size = size;
   }
-  return kept.size == 0 ? nullptr : static_cast<real*>(kept.memory->data());
+  // Whatever was made of it before, what is handed out are reals.
+  return new (kept.memory->data()) real[static_cast<size_t>(size)];
 }
 
 }  // namespace dragoman::launch::cpu

@@ -12,6 +12,7 @@
 namespace dragoman {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -459,6 +460,17 @@ TEST(Config, WidthsFollowTheTypes) {
   EXPECT_EQ(config.model.decoder.output_width(), 256);
   EXPECT_EQ(Config{}.model.encoder.memory_width(), 256);
   EXPECT_EQ(Config{}.model.decoder.output_width(), 256);
+}
+
+TEST(Config, TheLargestNumbersDoNotOverflow) {
+  constexpr const char* kMost = "2147483647";
+  EXPECT_THAT(complaint("", {fmt::format("data.max_length={}", kMost),
+                             fmt::format("decoding.max_length={}", kMost),
+                             "model.encoder.positions=learned", "model.decoder.positions=learned"}),
+              AllOf(HasSubstr("model.encoder.max_positions (512) is too few"),
+                    HasSubstr("ask for 2147483648")));
+  const Config wide = with({"model.encoder={type: lstm, dim: 2147483647}"});
+  EXPECT_EQ(wide.model.encoder.memory_width(), 4294967294);
 }
 
 }  // namespace

@@ -133,7 +133,7 @@ struct EncoderConfig : StackConfig {
   bool bidirectional = true;
 
   /// Width of the encoder's states, which the decoder attends to.
-  int memory_width() const { return is_recurrent() && bidirectional ? 2 * dim : dim; }
+  int64_t memory_width() const { return (is_recurrent() && bidirectional ? 2 : 1) * int64_t{dim}; }
 
   template <class Visitor>
   void fields(Visitor& v) {

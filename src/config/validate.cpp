@@ -28,7 +28,8 @@ class Validator {
 };
 
 // `longest`: the most positions that a training pair or a translation can ask for.
-void validate_stack(const StackConfig& stack, const std::string& key, int longest, Validator& v) {
+void validate_stack(const StackConfig& stack, const std::string& key, int64_t longest,
+                    Validator& v) {
   if (!stack.is_transformer()) return;
   v.require(stack.dim % stack.heads == 0,
             "{0}.dim ({1}) must be a multiple of {0}.heads ({2}): choose heads that divide it", key,
@@ -44,9 +45,9 @@ void validate_model(const Config& config, Validator& v) {
   const EncoderConfig& encoder = config.model.encoder;
   const DecoderConfig& decoder = config.model.decoder;
   // One more than the pieces, for the end of the sentence.
-  validate_stack(encoder, "model.encoder", config.data.max_length + 1, v);
+  validate_stack(encoder, "model.encoder", int64_t{1} + config.data.max_length, v);
   validate_stack(decoder, "model.decoder",
-                 1 + std::max(config.data.max_length, config.decoding.max_length), v);
+                 int64_t{1} + std::max(config.data.max_length, config.decoding.max_length), v);
   v.require(!(decoder.is_recurrent() && decoder.attention == "dot") ||
                 decoder.dim == encoder.memory_width(),
             "model.decoder.attention: dot compares vectors of one width, but model.decoder.dim is "

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <limits>
 #include <map>
 #include <sstream>
 #include <thread>
@@ -503,6 +504,27 @@ TEST_F(DatasetTest, ADamagedCacheIsMadeAgain) {
       EXPECT_EQ(after.vocabularies.source.bytes(), vocabulary);
     }
   }
+}
+
+TEST_F(DatasetTest, ImpossibleOffsetsAreAnError) {
+  hdf5::File file = hdf5::File::create(path("forged.h5"));
+  for (const std::string side : {"/source", "/target"}) {
+    constexpr int64_t kLowest = std::numeric_limits<int64_t>::min();
+    hdf5::Writer<int32_t> tokens(file, side + "/tokens", {.chunk = 8});
+    hdf5::Writer<int64_t> offsets(file, side + "/offsets", {.chunk = 8});
+    tokens.append(std::vector<int32_t>{3, 4});
+    offsets.append(std::vector<int64_t>{kLowest, 2});
+    tokens.close();
+    offsets.close();
+  }
+  file.set_attribute("/", "format", std::string(Dataset::kFormat));
+  file.set_attribute("/", "version", Dataset::kVersion);
+  file.set_attribute("/", "inputs", std::string("none"));
+  for (const char* name : {"max_length", "pairs", "empty", "too_long"})
+    file.set_attribute("/", name, int64_t{1});
+  file.close();
+  EXPECT_THAT(complaint([&] { Dataset(path("forged.h5")).read(0, 1); }),
+              HasSubstr("the offsets are damaged"));
 }
 
 TEST_F(DatasetTest, AFileOfAnotherKindIsAnError) {

@@ -27,11 +27,11 @@ class Ragged {
   /// The rows [begin, end), and where they begin and end in `values`.
   std::vector<T> read(int64_t begin, int64_t end, std::vector<int64_t>& offsets) const {
     offsets = offsets_.read(begin, end + 1);
-    const int64_t first = offsets.front();
-    for (int64_t& offset : offsets) offset -= first;
-    check(std::ranges::is_sorted(offsets) && first >= 0 && first + offsets.back() <= values(),
+    const int64_t first = offsets.front(), last = offsets.back();
+    check(std::ranges::is_sorted(offsets) && first >= 0 && last <= values(),
           "the offsets are damaged");
-    return values_.read(first, first + offsets.back());
+    for (int64_t& offset : offsets) offset -= first;
+    return values_.read(first, last);
   }
 
   /// Reads everything once. Throws when an element cannot be read or an offset is impossible.

@@ -287,6 +287,21 @@ TEST_F(Hdf5, AttributesOfOtherProgramsThatDoNotFitAreErrors) {
               HasSubstr("attribute any length: holds no text of fixed length"));
 }
 
+TEST_F(Hdf5, AShapeOfMoreElementsThanAreCountedIsAnError) {
+  const hid_t file = H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+  const std::vector<hsize_t> dims = {hsize_t{1} << 31, hsize_t{1} << 31, 4}, chunk = {1, 1, 4};
+  const hid_t space = H5Screate_simple(3, dims.data(), nullptr);
+  const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_chunk(creation, 3, chunk.data());
+  H5Dclose(H5Dcreate2(file, "/vast", H5T_NATIVE_FLOAT, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+  H5Pclose(creation);
+  H5Sclose(space);
+  H5Fclose(file);
+  const hdf5::File opened = hdf5::File::open(path_);
+  EXPECT_THAT(complaint([&] { opened.read<float>("/vast"); }),
+              HasSubstr("/vast: has the impossible shape [2147483648, 2147483648, 4]"));
+}
+
 TEST_F(Hdf5, IsSilentInEveryThread) {
   hdf5::File file = hdf5::File::create(path_);
   testing::internal::CaptureStderr();

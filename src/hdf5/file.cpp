@@ -1,5 +1,7 @@
 #include "hdf5/file.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <functional>
 #include <numeric>
@@ -45,6 +47,10 @@ Shape shape_of(hid_t dataset, const std::string& where) {
   const int rank = H5Sget_simple_extent_ndims(space.id());
   std::vector<hsize_t> dims(static_cast<size_t>(std::max(rank, 0)));
   require(H5Sget_simple_extent_dims(space.id(), dims.data(), nullptr), where, "read");
+  // What is damaged or forged may have more elements than an integer counts.
+  constexpr double kMostElements = 0x1p62;
+  check(std::accumulate(dims.begin(), dims.end(), 1.0, std::multiplies<>()) < kMostElements,
+        "{}: has the impossible shape [{}]", where, fmt::join(dims, ", "));
   return {dims.begin(), dims.end()};
 }
 

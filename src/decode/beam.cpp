@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "data/vocabulary.h"
+#include "decode/topk.h"
 #include "tensor/launch.h"
 
 namespace dragoman {
@@ -214,7 +215,8 @@ Tensor Beams::bans() const {
   return bans;
 }
 
-void Beams::advance(const BestTokens& best) {
+void Beams::advance(const Tensor& logits) {
+  const BestTokens best = best_tokens(logits, bans(), limits_.width + 1);  // one may be </s>
   const auto places = static_cast<int64_t>(going_on_.size());
   const int64_t count = best.ids.columns(), rows_after = places * limits_.width;
   reserve(parents_, step_ + 1);

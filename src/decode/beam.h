@@ -1,11 +1,10 @@
-// The hypotheses of a beam search, which live on the device: what a step changes there is neither
-// brought to the host nor waited for.
+// The hypotheses of a beam search.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "decode/topk.h"
+#include "decode/hypotheses.h"
 #include "tensor/tensor.h"
 
 namespace dragoman {
@@ -18,43 +17,24 @@ struct BeamLimits {
   int64_t no_repeat_ngram = 0;    ///< N-grams of this length come up once at most; 0: any.
 };
 
-/// A hypothesis that has ended.
-struct Ended {
-  std::vector<int32_t> ids;    ///< Pieces, without `<s>` and `</s>`.
-  std::vector<int32_t> rows;   ///< Its row when it had t pieces, for t = 0, ..., all.
-  double log_probability = 0;  ///< Natural; of the pieces and `</s>`.
-};
-
-/// Hypotheses of a batch of sentences. At the t-th step (from 0) all that go on have t pieces, and
-/// a row each: at first one a sentence, then `width`. Rows are filled with dead ones where fewer go
-/// on, and where a sentence is done, until `look` finds it so.
-///
-/// They are kept as back-pointers: what a row's last token is, and which row of the step before it
-/// goes on from.
-class Beams {
+/// The `width` best of each sentence. They are kept as back-pointers: what a row's last token is,
+/// and which row of the step before it goes on from.
+class Beams : public Hypotheses {
  public:
   /// One hypothesis without pieces for each sentence.
   Beams(const BeamLimits& limits, Device device);
 
-  int64_t step() const { return step_; }
-  /// The last token of each row, `<s>` at first: int32 [rows].
-  Tensor last() const;
-  /// The tokens that no hypothesis may go on with, as best_tokens takes them.
-  Tensor bans() const;
-  /// Lets the best ways to go on end or go on: `best` says what may follow each row, `width` + 1
-  /// tokens if there are so many. See `search` for who ends and who goes on.
-  void advance(const BestTokens& best);
-  /// Waits for the device and drops the rows of sentences that are done. Returns whether there are
-  /// others. Throws Error where probabilities were NaN.
-  bool look();
-  /// Which row of the step before each row goes on from: int32 [rows]; undefined where every row
-  /// goes on from the row of its own number.
-  Tensor parents() const;
-
-  /// What has ended of each sentence, first that which ended first. Waits for the device.
-  std::vector<std::vector<Ended>> ended() const;
+  int64_t step() const override { return step_; }
+  Tensor last() const override;
+  /// See `search` for who ends and who goes on.
+  void advance(const Tensor& logits) override;
+  bool look() override;
+  Tensor parents() const override;
+  std::vector<std::vector<Ended>> ended() const override;
 
  private:
+  // The tokens that no hypothesis may go on with, as best_tokens takes them.
+  Tensor bans() const;
   int64_t rows() const { return static_cast<int64_t>(going_on_.size()) * rows_each_; }
 
   BeamLimits limits_;

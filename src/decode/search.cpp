@@ -57,7 +57,9 @@ class Search {
 
   std::vector<std::vector<Hypothesis>> run() {
     if (source_pieces_.empty()) return {};
-    const std::vector<std::vector<Ended>> all = find();
+    const BeamLimits limits = limits_of(source_pieces_, options_);
+    Beams beams(limits, model_.device());
+    const std::vector<std::vector<Ended>> all = find(beams, std::ranges::max(limits.longest));
     std::vector<std::vector<Hypothesis>> results(all.size());
     for (size_t sentence = 0; sentence < all.size(); ++sentence) {
       for (const Ended& ended : all[sentence])
@@ -72,28 +74,25 @@ class Search {
     return options_.alignments || options_.decoding.coverage_penalty > 0;
   }
 
-  // All that end, sentence by sentence. Between two looks nothing waits for the device.
-  std::vector<std::vector<Ended>> find() {
-    const BeamLimits limits = limits_of(source_pieces_, options_);
-    const int64_t longest = std::ranges::max(limits.longest);
+  // All that end, sentence by sentence, with `longest` pieces at most. Between two looks nothing
+  // waits for the device.
+  std::vector<std::vector<Ended>> find(Hypotheses& hypotheses, int64_t longest) {
     const int64_t interval = model_.device().on_gpu() ? kStepsBetweenLooks : 1;
-    Beams beams(limits, model_.device());
     std::vector<Tensor> attention;  // of each step, if wanted
     for (;;) {
-      const Model::Step step = model_.step(beams.last(), wants_attention());
+      const Model::Step step = model_.step(hypotheses.last(), wants_attention());
       if (wants_attention()) {
         check(step.attention.defined(), "a decoder without attention was asked for its attention");
         attention.push_back(step.attention);
       }
-      // One of the best may be </s>.
-      beams.advance(best_tokens(step.logits, beams.bans(), limits.width + 1));
-      const bool looks = beams.step() % interval == 0 || beams.step() > longest;
-      if (looks && !beams.look()) break;
-      if (const Tensor parents = beams.parents(); parents.defined()) model_.reorder(parents);
+      hypotheses.advance(step.logits);
+      const bool looks = hypotheses.step() % interval == 0 || hypotheses.step() > longest;
+      if (looks && !hypotheses.look()) break;
+      if (const Tensor parents = hypotheses.parents(); parents.defined()) model_.reorder(parents);
     }
     for (const Tensor& weights : attention)
       attention_.push_back({weights.to_host(), weights.columns()});
-    return beams.ended();
+    return hypotheses.ended();
   }
 
   Hypothesis scored(const Ended& ended, int64_t source_pieces) const {

@@ -1,9 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <numeric>
 
@@ -13,8 +13,8 @@
 #include "decode/alignment.h"
 #include "decode/scoring.h"
 #include "decode/translator.h"
+#include "decode_fixture.h"
 #include "device_names.h"
-#include "temporary_directory.h"
 #include "tensor/gemm.h"
 
 namespace dragoman {
@@ -28,72 +28,6 @@ using ::testing::Pair;
 using ::testing::StartsWith;
 using ::testing::ThrowsMessage;
 using Ids = std::vector<int32_t>;
-
-const std::vector<std::string>& corpus() {
-  static const std::vector<std::string> lines = {
-      "a man in a blue shirt is standing on a ladder",
-      "two young people are walking along the street",
-      "a dog runs",
-      "the girl with the red hair reads a book about old ships and the men who sailed them",
-      "children play in the water near the beach while their parents watch them",
-      "a woman holds a cup",
-      "several men in hard hats are operating a giant pulley system",
-      "he sleeps",
-  };
-  return lines;
-}
-
-const Vocabularies& vocabularies() {
-  static const Vocabularies shared = [] {
-    const TemporaryDirectory directory;
-    const auto path = directory / "corpus.txt";
-    std::ofstream out(path);
-    for (const std::string& line : corpus()) out << line << '\n';
-    out.close();
-    VocabularyConfig config;
-    config.size = 64;
-    const Vocabulary vocabulary = Vocabulary::train(config, {path.string()});
-    return Vocabularies{vocabulary, vocabulary};
-  }();
-  return shared;
-}
-
-struct Architecture {
-  std::string name;
-  std::string encoder;
-  std::string decoder;
-  std::string attention;
-  int max_positions = 0;  // of learned positions; 0: sinusoidal
-};
-
-void PrintTo(const Architecture& architecture, std::ostream* out) { *out << architecture.name; }
-
-// A random model; wild weights make its probabilities uneven.
-Model make_model(const Architecture& architecture, Device device = {}) {
-  ModelConfig config;
-  config.initializer = "normal";
-  config.init_scale = 0.35;
-  config.scale_embeddings = false;
-  for (StackConfig* stack :
-       {static_cast<StackConfig*>(&config.encoder), static_cast<StackConfig*>(&config.decoder)}) {
-    stack->layers = 2;
-    stack->dim = 32;
-    stack->ffn_dim = 64;
-    stack->embedding_dim = 32;
-    if (architecture.max_positions > 0) {
-      stack->positions = "learned";
-      stack->max_positions = architecture.max_positions;
-    }
-  }
-  config.encoder.type = architecture.encoder;
-  config.decoder.type = architecture.decoder;
-  config.decoder.attention = architecture.attention;
-  config.decoder.attention_dim = 16;
-  config.decoder.readout_dim = 32;
-  config.decoder.input_feeding = architecture.attention == "general";
-  const int64_t size = vocabularies().source.size();
-  return Model(config, size, size, 7, device);
-}
 
 class TranslatorTest : public ::testing::TestWithParam<std::tuple<Architecture, Device>> {
  protected:
@@ -115,15 +49,6 @@ INSTANTIATE_TEST_SUITE_P(Architectures, TranslatorTest,
                            return std::get<0>(test.param).name + "_" +
                                   name_of(std::get<1>(test.param));
                          });
-
-DecodingConfig quick_decoding(Device device = {}) {
-  DecodingConfig decoding;
-  decoding.beam_size = 4;
-  decoding.n_best = 4;
-  // An emulated GPU is slow: steps enough that the search looks, and goes on.
-  decoding.max_length = device.on_gpu() ? 12 : 30;
-  return decoding;
-}
 
 TEST_P(TranslatorTest, TranslatesTheSameWhateverTheBatchSize) {
   const Model model = make_model();
@@ -204,7 +129,7 @@ double distance_from_teacher_forcing(const Model& model, const std::string& prec
   for (const SourceBatch& batch : make_source_batches(sources, 64, 10000)) {
     Tape searching(/*recording=*/false);
     searching.set_products(precision_of(precision, "precision", model.device()));
-    const auto results = search(model, searching, batch.source, decoding, false);
+    const auto results = search(std::array{&model}, searching, batch.source, decoding, false);
     for (int32_t s = 0; s < batch.size(); ++s) {
       for (const Hypothesis& hypothesis : results[static_cast<size_t>(s)]) {
         Batch pair;
@@ -273,6 +198,142 @@ TEST_P(TranslatorTest, ScoresPairsInTheirOrderAndInAnyCompany) {
     EXPECT_LT(together[i].log_probability, 0);
     EXPECT_EQ(together[i].tokens, std::ssize(vocabularies().target.encode(targets[i])) + 1);
   }
+}
+
+// Ensembles ---------------------------------------------------------------------------------------
+
+class EnsembleTest : public ::testing::TestWithParam<Device> {};
+INSTANTIATE_TEST_SUITE_P(Devices, EnsembleTest, ::testing::ValuesIn(all_devices()),
+                         [](const auto& test) { return name_of(test.param); });
+
+// log-probabilities of what may follow each of the tokens that were read, by teacher forcing.
+std::vector<std::vector<double>> teacher_forcing(const Model& model, const Ids& source,
+                                                 const Ids& target) {
+  Batch pair;
+  pair.append(source, target, 0);
+  Tape tape(/*recording=*/false);
+  const Tensor logits =
+      model.decode(tape, model.encode(tape, model.load(pair.source)), model.load(pair.target_input))
+          .value();
+  const std::vector<real> flat = logits.to_host();
+  std::vector<std::vector<double>> all;
+  for (auto row = flat.begin(); row != flat.end(); row += logits.columns()) {
+    std::vector<double> log_p(row, row + logits.columns());
+    double total = 0;
+    for (const double logit : log_p) total += std::exp(logit);
+    for (double& logit : log_p) logit -= std::log(total);
+    all.push_back(std::move(log_p));
+  }
+  return all;
+}
+
+// What an ensemble of these models gives a translation, and whether each of its pieces, and `</s>`,
+// is the most probable that follows; `<s>` cannot.
+struct ByTeacherForcing {
+  double log_probability = 0;
+  bool greedy = true;
+};
+ByTeacherForcing ensemble_by_teacher_forcing(const std::vector<const Model*>& models,
+                                             const Ids& source, const Ids& target) {
+  std::vector<std::vector<std::vector<double>>> members;
+  for (const Model* model : models) members.push_back(teacher_forcing(*model, source, target));
+  ByTeacherForcing result;
+  for (size_t t = 0; t <= target.size(); ++t) {
+    std::vector<double> p(members[0][t].size());
+    for (const auto& member : members) {
+      for (size_t c = 0; c < p.size(); ++c)
+        p[c] += std::exp(member[t][c]) / static_cast<double>(models.size());
+    }
+    const auto next = static_cast<size_t>(t < target.size() ? target[t] : Vocabulary::kEnd);
+    result.log_probability += std::log(p[next]);
+    p[Vocabulary::kBegin] = 0;
+    result.greedy = result.greedy && p[next] == *std::ranges::max_element(p);
+  }
+  return result;
+}
+
+TEST_P(EnsembleTest, OfAnyArchitecturesTakesTheMeanOfProbabilities) {
+  const Model transformer = make_model({"", "transformer", "transformer", "none"}, GetParam(), 1);
+  const Model gru = make_model({"", "gru", "gru", "additive"}, GetParam(), 2);
+  const Model lstm = make_model({"", "lstm", "lstm", "none"}, GetParam(), 3);
+  const std::vector<const Model*> models = {&transformer, &lstm, &gru};
+  for (const int beam_size : {1, 3}) {
+    DecodingConfig decoding = quick_decoding(GetParam());
+    decoding.beam_size = decoding.n_best = beam_size;
+    decoding.max_length_ratio = 100;
+    const Translator translator(models, vocabularies(), decoding, /*alignments=*/true);
+    const auto found = translator.translate(corpus());
+    int differ = 0;
+    for (size_t line = 0; line < found.size(); ++line) {
+      const Ids source = vocabularies().source.encode(corpus()[line]);
+      for (const Candidate& candidate : found[line].candidates) {
+        Ids target;
+        for (const std::string& piece : candidate.pieces) {
+          for (int32_t id = 0; id < vocabularies().target.size(); ++id)
+            if (vocabularies().target.piece(id) == piece) target.push_back(id);
+        }
+        target.pop_back();  // </s>
+        const ByTeacherForcing expected = ensemble_by_teacher_forcing(models, source, target);
+        EXPECT_NEAR(candidate.log_probability, expected.log_probability, 1e-3);
+        // What is as long as it may be had to end.
+        if (beam_size == 1 && std::ssize(target) < decoding.max_length)
+          EXPECT_TRUE(expected.greedy) << "line " << line;
+        for (const auto& row : candidate.attention)
+          EXPECT_NEAR(std::accumulate(row.begin(), row.end(), 0.0), 1, 1e-4);
+      }
+      const auto alone = Translator(gru, vocabularies(), decoding).translate({&corpus()[line], 1});
+      differ += alone[0].candidates[0].pieces != found[line].candidates[0].pieces;
+    }
+    EXPECT_GT(differ, 0) << "one of the models decides alone";
+  }
+}
+
+TEST_P(EnsembleTest, OfAModelWithItselfTranslatesAsTheModel) {
+  for (const Architecture& architecture : {Architecture{"", "transformer", "transformer", "none"},
+                                           Architecture{"", "gru", "gru", "additive"}}) {
+    const Model model = make_model(architecture, GetParam());
+    const std::vector<const Model*> twice = {&model, &model};
+    const DecodingConfig decoding = quick_decoding(GetParam());
+    const auto expected = Translator(model, vocabularies(), decoding, true).translate(corpus());
+    const auto found = Translator(twice, vocabularies(), decoding, true).translate(corpus());
+    for (size_t line = 0; line < found.size(); ++line) {
+      ASSERT_EQ(found[line].candidates.size(), expected[line].candidates.size());
+      for (size_t i = 0; i < found[line].candidates.size(); ++i) {
+        const Candidate &a = found[line].candidates[i], &b = expected[line].candidates[i];
+        EXPECT_EQ(a.pieces, b.pieces);
+        EXPECT_NEAR(a.score, b.score, 1e-4);
+        EXPECT_EQ(a.attention, b.attention);
+      }
+    }
+  }
+}
+
+TEST_P(EnsembleTest, ReadsAndWritesWhatAllOfThemCan) {
+  const Model any = make_model({"", "gru", "gru", "none"}, GetParam());
+  const Model shorter = make_model({"", "transformer", "transformer", "none", 20}, GetParam());
+  DecodingConfig decoding = quick_decoding(GetParam());
+  decoding.min_length_ratio = 2;  // as long as may be
+  decoding.max_length = 100;
+  ::testing::internal::CaptureStderr();
+  const auto found =
+      Translator(std::array{&any, &shorter}, vocabularies(), decoding).translate({&corpus()[3], 1});
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("1 of 1 lines"));
+  EXPECT_EQ(found[0].source.size(), 20u);
+  EXPECT_EQ(found[0].candidates[0].pieces.size(), 20u);  // with </s>; <s> was read
+}
+
+TEST(Ensemble, RefusesAModelOfAnotherVocabulary) {
+  const Architecture gru{"", "gru", "gru", "none"};
+  const Model model = make_model(gru);
+  ModelConfig config = config_of(gru);
+  config.tie_source_target = false;
+  const int64_t size = vocabularies().source.size();
+  const Model other(config, size, size + 1, 7, {});
+  EXPECT_THAT(
+      [&] {
+        Translator(std::array{&model, &other}, vocabularies(), quick_decoding());
+      },
+      ThrowsMessage<Error>(HasSubstr("writes a vocabulary of 65 pieces")));
 }
 
 TEST(Translator, SearchesInAPrecisionThatTheDeviceHas) {

@@ -5,13 +5,16 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "core/check.h"
 #include "core/rng.h"
 #include "data/vocabulary.h"
 #include "decode/search.h"
+#include "decode/steps.h"
 #include "decode/topk.h"
 #include "device_names.h"
 
@@ -20,6 +23,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
 using Ids = std::vector<int32_t>;
 
 constexpr int32_t kEnd = Vocabulary::kEnd;
@@ -79,8 +83,9 @@ class RandomLanguage : public StepModel {
     ++steps;
     const auto n = std::ssize(last);
     if (steps == nan_at) all.back() = std::numeric_limits<real>::quiet_NaN();
-    return {Tensor::from(all, {n, vocabulary_}, device_),
-            want_attention ? Tensor::from(weights, {n, longest_}, device_) : Tensor()};
+    return {
+        Tensor::from(all, {n, vocabulary_}, device_),
+        want_attention && has_attention ? Tensor::from(weights, {n, longest_}, device_) : Tensor()};
   }
 
   void reorder(const Tensor& rows) override {
@@ -93,6 +98,7 @@ class RandomLanguage : public StepModel {
   int64_t largest_batch = 0;
   int steps = 0;
   int nan_at = 0;  // the step, from 1, whose last row has a NaN
+  bool has_attention = true;
 
  private:
   struct State {
@@ -124,21 +130,37 @@ std::vector<Hypothesis> search_one(int32_t source_pieces, int32_t vocabulary,
   return search(language, Ids{source_pieces}, options).at(0);
 }
 
+// What follows a prefix: log-probabilities, and attention over the source's pieces and </s>.
+struct Distribution {
+  std::vector<double> log_p, attention;
+};
+using Language = std::function<Distribution(const Ids& prefix)>;
+
+Language random_language(uint64_t name, int32_t source_pieces, int32_t vocabulary) {
+  return [=](const Ids& prefix) {
+    Distribution next;
+    const auto logits = RandomLanguage::logits(name, prefix, vocabulary);
+    double total = 0;
+    for (const real logit : logits) total += std::exp(static_cast<double>(logit));
+    for (const real logit : logits) next.log_p.push_back(logit - std::log(total));
+    for (const real weight : RandomLanguage::attention(name, prefix, source_pieces))
+      next.attention.push_back(weight);
+    return next;
+  };
+}
+
 // Every translation there is, best first; `shortest` and `longest` are in pieces.
-std::vector<Hypothesis> all_translations(int32_t source_pieces, int32_t vocabulary,
+std::vector<Hypothesis> all_translations(int32_t source_pieces, const Language& language,
                                          const DecodingConfig& decoding, int64_t shortest,
                                          int64_t longest,
                                          const std::function<bool(const Ids&)>& allowed) {
   std::vector<Hypothesis> all;
   const std::function<void(Ids, double, std::vector<double>)> visit = [&](Ids prefix, double log_p,
                                                                           std::vector<double> sum) {
-    const auto logits = RandomLanguage::logits(0, prefix, vocabulary);
-    double total = 0;
-    for (const real logit : logits) total += std::exp(static_cast<double>(logit));
-    const auto attention = RandomLanguage::attention(0, prefix, source_pieces);
-    for (size_t j = 0; j < sum.size(); ++j) sum[j] += attention[j];
-    for (int32_t id = 0; id < vocabulary; ++id) {
-      const double next = log_p + logits[static_cast<size_t>(id)] - std::log(total);
+    const Distribution distribution = language(prefix);
+    for (size_t j = 0; j < sum.size(); ++j) sum[j] += distribution.attention[j];
+    for (int32_t id = 0; std::cmp_less(id, distribution.log_p.size()); ++id) {
+      const double next = log_p + distribution.log_p[static_cast<size_t>(id)];
       if (id == kEnd) {
         if (std::ssize(prefix) < shortest) continue;
         double coverage = 0;
@@ -249,7 +271,8 @@ TEST_P(SearchTest, AWideBeamFindsTheBestOfAllTranslations) {
       decoding.length_penalty = length_penalty;
       decoding.coverage_penalty = coverage_penalty;
       const auto found = search_one(3, 6, options_with(decoding), GetParam());
-      const auto expected = all_translations(3, 6, decoding, 0, 5, [](const Ids&) { return true; });
+      const auto expected = all_translations(3, random_language(0, 3, 6), decoding, 0, 5,
+                                             [](const Ids&) { return true; });
       ASSERT_EQ(expected.size(), 1365u);
       ASSERT_EQ(found.size(), 40u);
       for (size_t i = 0; i < found.size(); ++i) {
@@ -473,7 +496,7 @@ TEST_P(SearchTest, DoesNotRepeatNGrams) {
     decoding.max_length = 5;
     decoding.no_repeat_ngram = n;
     const auto allowed = [&](const Ids& ids) { return !repeats(ids, static_cast<size_t>(n)); };
-    const auto expected = all_translations(3, 6, decoding, 0, 5, allowed);
+    const auto expected = all_translations(3, random_language(0, 3, 6), decoding, 0, 5, allowed);
     const auto found = search_one(3, 6, options_with(decoding), GetParam());
     ASSERT_EQ(found.size(), 50u);
     for (size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i].ids, expected[i].ids) << i;
@@ -487,7 +510,8 @@ TEST_P(SearchTest, KeepsTheLengthsWithinTheirLimits) {
   decoding.max_length = 5;
   decoding.min_length_ratio = 1.5;  // of 2 pieces: 3
   const auto found = search_one(2, 6, options_with(decoding), GetParam());
-  const auto expected = all_translations(2, 6, decoding, 3, 5, [](const Ids&) { return true; });
+  const auto expected = all_translations(2, random_language(0, 2, 6), decoding, 3, 5,
+                                         [](const Ids&) { return true; });
   ASSERT_EQ(found.size(), expected.size());
   for (size_t i = 0; i < 100; ++i) EXPECT_EQ(found[i].ids, expected[i].ids) << i;
 }
@@ -554,6 +578,133 @@ TEST_P(SearchTest, ASentenceIsTranslatedTheSameInAnyCompany) {
       EXPECT_EQ(together[s][i].attention, alone[i].attention);
     }
   }
+}
+
+// Ensembles ---------------------------------------------------------------------------------------
+
+// Members of an ensemble, at sentences of that many pieces; `names` gives every member's.
+std::vector<std::unique_ptr<StepModel>> members_of(
+    const Ids& pieces, int32_t vocabulary, Device device,
+    const std::vector<std::vector<uint64_t>>& names) {
+  std::vector<std::unique_ptr<StepModel>> members;
+  for (const auto& of_member : names)
+    members.push_back(std::make_unique<RandomLanguage>(pieces, vocabulary, device, of_member));
+  return members;
+}
+
+TEST_P(SearchTest, AnEnsembleTakesTheMeanOfProbabilities) {
+  const int32_t pieces = 3, vocabulary = 6;
+  const std::vector<uint64_t> names = {0, 1, 2};
+  for (const size_t size : {2, 3}) {
+    DecodingConfig decoding;
+    decoding.beam_size = 2000;  // there are 1365 translations of up to 5 pieces
+    decoding.n_best = 40;
+    decoding.max_length = 5;
+    decoding.coverage_penalty = 0.3;
+    // Of three, the second has no attention: the mean is that of the others.
+    std::vector<std::unique_ptr<StepModel>> members;
+    for (size_t m = 0; m < size; ++m) {
+      auto member = std::make_unique<RandomLanguage>(Ids{pieces}, vocabulary, GetParam(),
+                                                     std::vector<uint64_t>{names[m]});
+      member->has_attention = size == 2 || m != 1;
+      members.push_back(std::move(member));
+    }
+    EnsembleSteps ensemble(std::move(members));
+    const auto found = search(ensemble, Ids{pieces}, options_with(decoding)).at(0);
+
+    const Language mean = [&](const Ids& prefix) {
+      Distribution all{std::vector<double>(vocabulary), std::vector<double>(pieces + 1)};
+      for (size_t m = 0; m < size; ++m) {
+        const Distribution one = random_language(names[m], pieces, vocabulary)(prefix);
+        for (size_t c = 0; c < all.log_p.size(); ++c)
+          all.log_p[c] += std::exp(one.log_p[c]) / static_cast<double>(size);
+        if (size == 3 && m == 1) continue;
+        for (size_t j = 0; j < all.attention.size(); ++j) all.attention[j] += one.attention[j] / 2;
+      }
+      for (double& p : all.log_p) p = std::log(p);
+      return all;
+    };
+    const auto expected =
+        all_translations(pieces, mean, decoding, 0, 5, [](const Ids&) { return true; });
+    ASSERT_EQ(found.size(), 40u);
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_EQ(found[i].ids, expected[i].ids) << size << " models, rank " << i;
+      EXPECT_NEAR(found[i].score, expected[i].score, 1e-4) << size << " models, rank " << i;
+      EXPECT_NEAR(found[i].log_probability, expected[i].log_probability, 1e-4);
+    }
+  }
+}
+
+TEST_P(SearchTest, AModelWithItselfIsNoOther) {
+  const Ids pieces = {9, 3, 14, 1};
+  DecodingConfig decoding;
+  decoding.beam_size = decoding.n_best = 4;
+  decoding.no_repeat_ngram = 2;
+  const SearchOptions options = options_with(decoding, true);
+  const std::vector<uint64_t> names = {4, 5, 6, 7};
+  RandomLanguage alone(pieces, 30, GetParam(), names);
+  EnsembleSteps twice(members_of(pieces, 30, GetParam(), {names, names}));
+  const auto expected = search(alone, pieces, options), found = search(twice, pieces, options);
+  for (size_t s = 0; s < pieces.size(); ++s) expect_equal(found[s], expected[s]);
+}
+
+// Improbable pieces keep a logarithm: </s> may have to follow where it is one.
+TEST_P(SearchTest, AnEnsembleKnowsHowImprobableAPieceIs) {
+  // Logits that differ by 200 and, of the other model, by 210.
+  class Certain : public StepModel {
+   public:
+    Certain(real margin, Device device) : margin_(margin), device_(device) {}
+    Device device() const override { return device_; }
+    Model::Step step(const Tensor& last, bool) override {
+      std::vector<real> logits;
+      for (int64_t row = 0; row < last.size(); ++row)
+        logits.insert(logits.end(), {0, 0, 0, margin_});  // piece 3
+      return {Tensor::from(logits, {last.size(), 4}, device_), Tensor()};
+    }
+    void reorder(const Tensor&) override {}
+
+   private:
+    real margin_;
+    Device device_;
+  };
+  std::vector<std::unique_ptr<StepModel>> members;
+  for (const real margin : {200, 210})
+    members.push_back(std::make_unique<Certain>(margin, GetParam()));
+  EnsembleSteps ensemble(std::move(members));
+  DecodingConfig decoding;
+  decoding.beam_size = 1;
+  decoding.max_length = 2;
+  const auto found = search(ensemble, Ids{2}, options_with(decoding)).at(0).at(0);
+  EXPECT_THAT(found.ids, ElementsAre(3, 3));
+  EXPECT_NEAR(found.log_probability, -200 + std::log((1 + std::exp(-10.0)) / 2), 1e-4);
+}
+
+TEST_P(SearchTest, AnEnsembleRefusesNaNOfAnyOfItsModels) {
+  for (const size_t bad : {0, 1}) {
+    std::vector<std::unique_ptr<StepModel>> members;
+    for (size_t m = 0; m < 2; ++m) {
+      auto member = std::make_unique<RandomLanguage>(Ids{30, 30}, 12, GetParam());
+      if (m == bad) member->nan_at = 2;
+      members.push_back(std::move(member));
+    }
+    EnsembleSteps ensemble(std::move(members));
+    DecodingConfig decoding;
+    decoding.min_length_ratio = 1;
+    EXPECT_THAT(
+        [&] {
+          search(ensemble, Ids{30, 30}, options_with(decoding));
+        },
+        ThrowsMessage<Error>(HasSubstr("not numbers (NaN)")));
+  }
+}
+
+TEST_P(SearchTest, ModelsOfDifferentVocabulariesAreNoEnsemble) {
+  std::vector<std::unique_ptr<StepModel>> members;
+  for (const int32_t vocabulary : {12, 13})
+    members.push_back(std::make_unique<RandomLanguage>(Ids{3}, vocabulary, GetParam()));
+  EnsembleSteps ensemble(std::move(members));
+  EXPECT_THAT([&] { search(ensemble, Ids{3}, options_with({})); },
+              ThrowsMessage<Error>(HasSubstr("the same vocabulary, not 12 and 13 pieces")));
 }
 
 TEST_P(SearchTest, StopsAsSoonAsEverySentenceIsDone) {

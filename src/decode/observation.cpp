@@ -1,5 +1,7 @@
 #include "decode/observation.h"
 
+#include <array>
+
 #include "autograd/precision.h"
 #include "core/check.h"
 #include "data/batch.h"
@@ -29,7 +31,7 @@ Observation observe(const Model& model, const Vocabularies& vocabularies,
   Tape searching(/*recording=*/false);
   searching.set_products(precision_of(decoding.precision, "decoding.precision", model.device()));
   const std::vector<int32_t> target =
-      search(model, searching, batch.source, decoding, /*alignments=*/false)[0][0].ids;
+      search(std::array{&model}, searching, batch.source, decoding, /*alignments=*/false)[0][0].ids;
   batch = {};
   batch.append(source, target, 0);
 

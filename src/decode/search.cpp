@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <memory>
 
 #include "core/check.h"
 #include "decode/beam.h"
@@ -124,23 +125,6 @@ class Search {
   std::vector<StepAttention> attention_;  // step by step, if wanted
 };
 
-class ModelSteps : public StepModel {
- public:
-  ModelSteps(const Model& model, Tape& tape, const Sentences& source) : model_(model), tape_(tape) {
-    state_ = model_.start(tape_, model_.encode(tape_, model_.load(source)));
-  }
-  Device device() const override { return model_.device(); }
-  Model::Step step(const Tensor& last, bool want_attention) override {
-    return model_.step(tape_, *state_, last, want_attention);
-  }
-  void reorder(const Tensor& rows) override { model_.reorder(*state_, rows); }
-
- private:
-  const Model& model_;
-  Tape& tape_;
-  std::unique_ptr<DecoderState> state_;
-};
-
 }  // namespace
 
 std::vector<std::vector<Hypothesis>> search(StepModel& model,
@@ -149,14 +133,18 @@ std::vector<std::vector<Hypothesis>> search(StepModel& model,
   return Search(model, source_pieces, options).run();
 }
 
-std::vector<std::vector<Hypothesis>> search(const Model& model, Tape& tape, const Sentences& source,
-                                            const DecodingConfig& decoding, bool alignments) {
-  ModelSteps steps(model, tape, source);
+std::vector<std::vector<Hypothesis>> search(std::span<const Model* const> models, Tape& tape,
+                                            const Sentences& source, const DecodingConfig& decoding,
+                                            bool alignments) {
+  const std::unique_ptr<StepModel> steps = make_steps(models, tape, source);
   std::vector<int32_t> pieces;
   for (int32_t s = 0; s < source.size(); ++s) pieces.push_back(source.length(s) - 1);
-  return search(
-      steps, pieces,
-      {.decoding = decoding, .longest_target = model.longest_target(), .alignments = alignments});
+  SearchOptions options{.decoding = decoding,
+                        .longest_target = models.front()->longest_target(),
+                        .alignments = alignments};
+  for (const Model* model : models)
+    options.longest_target = std::min(options.longest_target, model->longest_target());
+  return search(*steps, pieces, options);
 }
 
 }  // namespace dragoman

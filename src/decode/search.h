@@ -7,27 +7,14 @@
 
 #include "config/config.h"
 #include "data/sentences.h"
+#include "decode/steps.h"
 #include "models/model.h"
 
 namespace dragoman {
 
-/// What a search asks of a model: a batch of hypotheses, a row each, one a sentence at first. Some
-/// rows may stand for none: what follows them is not looked at.
-class StepModel {
- public:
-  virtual ~StepModel() = default;
-  /// Where tokens, rows, logits and attention are.
-  virtual Device device() const = 0;
-  /// Gives every hypothesis its last token, `<s>` at first (int32 [hypotheses]), and asks what
-  /// follows. The logits are the caller's to overwrite.
-  virtual Model::Step step(const Tensor& last, bool want_attention) = 0;
-  /// Hypothesis i goes on from what was hypothesis rows[i] (int32); their number may change.
-  virtual void reorder(const Tensor& rows) = 0;
-};
-
 struct SearchOptions {
   DecodingConfig decoding;
-  int64_t longest_target = 0;  ///< Tokens that the decoder can read, `<s>` among them.
+  int64_t longest_target = 0;  ///< Tokens that the model can read, `<s>` among them.
   bool alignments = false;     ///< Keep where each token attended to.
 };
 
@@ -64,9 +51,10 @@ std::vector<std::vector<Hypothesis>> search(StepModel& model,
                                             std::span<const int32_t> source_pieces,
                                             const SearchOptions& options);
 
-/// The same for a batch of sources (pieces and `</s>`) and a model, on a tape of their own, which
-/// does not record.
-std::vector<std::vector<Hypothesis>> search(const Model& model, Tape& tape, const Sentences& source,
-                                            const DecodingConfig& decoding, bool alignments);
+/// The same for a batch of sources (pieces and `</s>`) and for models, which translate it together
+/// where they are several (EnsembleSteps), on a tape of their own, which does not record.
+std::vector<std::vector<Hypothesis>> search(std::span<const Model* const> models, Tape& tape,
+                                            const Sentences& source, const DecodingConfig& decoding,
+                                            bool alignments);
 
 }  // namespace dragoman

@@ -31,17 +31,23 @@ std::vector<std::string> pieces_of(const Vocabulary& vocabulary, std::span<const
 
 }  // namespace
 
-Translator::Translator(const Model& model, const Vocabularies& vocabularies,
+Translator::Translator(std::span<const Model* const> models, const Vocabularies& vocabularies,
                        const DecodingConfig& decoding, bool alignments)
-    : model_(model),
+    : models_(models.begin(), models.end()),
       vocabularies_(vocabularies),
       decoding_(decoding),
       alignments_(alignments),
-      precision_(precision_of(decoding.precision, "decoding.precision", model.device())) {
-  check(model.has_attention() || !alignments,
+      precision_(precision_of(decoding.precision, "decoding.precision", device())) {
+  for (const Model* model : models_) {
+    check(model->target_vocabulary() == vocabularies.target.size(),
+          "a model that writes a vocabulary of {} pieces cannot translate with one of {}",
+          model->target_vocabulary(), vocabularies.target.size());
+  }
+  const bool attends = std::ranges::any_of(models_, &Model::has_attention);
+  check(attends || !alignments,
         "this model has no attention (model.decoder.attention: none), so it has no alignments to "
         "give: ask for the translations alone");
-  check(model.has_attention() || decoding.coverage_penalty == 0,
+  check(attends || decoding.coverage_penalty == 0,
         "this model has no attention (model.decoder.attention: none), which the coverage penalty "
         "is computed from: set decoding.coverage_penalty to 0");
 }
@@ -52,7 +58,9 @@ std::vector<Translation> Translator::translate(std::span<const std::string> line
 
 std::optional<std::vector<Translation>> Translator::translate(std::span<const std::string> lines,
                                                               const BetweenBatches& between) const {
-  const int64_t most = std::min(kLongestSource, model_.longest_source() - 1);  // </s> is read too
+  int64_t most = kLongestSource;
+  for (const Model* model : models_)
+    most = std::min(most, model->longest_source() - 1);  // </s> is read too
   std::vector<std::vector<int32_t>> sources = vocabularies_.source.encode(lines, thread_count());
   std::vector<size_t> places;  // of the sources among the lines
   int64_t cropped = 0;
@@ -73,7 +81,7 @@ std::optional<std::vector<Translation>> Translator::translate(std::span<const st
   std::vector<Translation> translations(lines.size(), {.source = {}, .candidates = {Candidate{}}});
   FairThreads threads;
   auto done = static_cast<int64_t>(lines.size() - places.size());  // blank ones
-  const BatchSize size = model_.device().on_gpu() ? kBatchOfGpu : kBatchOfCpu;
+  const BatchSize size = device().on_gpu() ? kBatchOfGpu : kBatchOfCpu;
   const int64_t sentences =
       decoding_.batch_sentences > 0 ? decoding_.batch_sentences : size.sentences;
   for (const SourceBatch& batch : make_source_batches(sources, sentences, size.source_tokens)) {
@@ -98,7 +106,7 @@ std::vector<std::vector<Hypothesis>> Translator::search_in(const SourceBatch& ba
       [&](const SourceBatch& part) {
         Tape tape(prepared_);
         tape.set_products(precision_);
-        return search(model_, tape, part.source, decoding_, alignments_);
+        return search(models_, tape, part.source, decoding_, alignments_);
       },
       "lower decoding.beam_size (--beam-size) or decoding.max_length (--max-length)");
 }

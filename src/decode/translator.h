@@ -1,6 +1,7 @@
 // From lines of text to lines of text.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -40,14 +41,20 @@ struct Translation {
   const std::string& text() const { return candidates.front().text; }
 };
 
-/// Translates lines with a model.
+/// Translates lines with a model, or with several together (EnsembleSteps in decode/steps.h).
 class Translator {
  public:
-  /// The model must outlive the translator, which prepares its weights for the products once: they
-  /// must not change in that time. Throws Error when alignments or a coverage penalty are
-  /// asked of a model without attention, or a precision of a device that does not have it.
+  /// The models, at least one, must outlive the translator, which prepares their weights for the
+  /// products once: they must not change in that time. All are on one device and have these
+  /// vocabularies; what is too long for one of them is for all. Throws Error when alignments or a
+  /// coverage penalty are asked of models without attention, a precision of a device that does not
+  /// have it, or a model that writes another vocabulary.
+  Translator(std::span<const Model* const> models, const Vocabularies& vocabularies,
+             const DecodingConfig& decoding, bool alignments = false);
+  /// With one.
   Translator(const Model& model, const Vocabularies& vocabularies, const DecodingConfig& decoding,
-             bool alignments = false);
+             bool alignments = false)
+      : Translator(std::array{&model}, vocabularies, decoding, alignments) {}
 
   /// A translation for every line, in their order. They are searched for in batches of lines of
   /// like length. Lines that are longer than the model can read, or than 1024 pieces, are cut off
@@ -64,7 +71,9 @@ class Translator {
   Translation translation(std::span<const int32_t> source,
                           const std::vector<Hypothesis>& hypotheses) const;
 
-  const Model& model_;
+  Device device() const { return models_.front()->device(); }
+
+  std::vector<const Model*> models_;
   Vocabularies vocabularies_;
   DecodingConfig decoding_;
   bool alignments_;

@@ -8,7 +8,8 @@
 #                                 operation has kernels and, where there is a GPU, what they compute
 #   scripts/test.sh emulated      tests all that computes on a GPU that the processor pretends to be,
 #                                 thread by thread
-#   scripts/test.sh tsan          looks for threads of that GPU that race with each other
+#   scripts/test.sh tsan          looks for threads of that GPU that race with each other, and for those that
+#                                 share a translator
 #
 # With CI=true in the environment, warnings are errors.
 # shellcheck source=scripts/common.sh
@@ -34,7 +35,7 @@ case $preset in
     targets=(op_reference_test "${programs[@]/%/_test}")
     tests=(--tests-regex "^(op_reference\.[a-z]*\$|($(IFS='|' && echo "${programs[*]}"))\.)")
     ;;
-  tsan) targets=(emulated_test op_reference_test attention_test) ;;
+  tsan) targets=(emulated_test op_reference_test attention_test concurrent_test) ;;
 esac
 
 step "Set up"
@@ -43,12 +44,13 @@ step "Build"
 build "$preset" "${targets[@]}"
 step "Test"
 if [[ $preset == tsan ]]; then
-  # Kernels alone: the sanitizer does not see that OpenMP's threads wait for one another.
+  # One of OpenMP's threads: the sanitizer does not see that they wait for one another.
   export OMP_NUM_THREADS=1
   run build/tsan/tests/emulated_test --gtest_brief=1
   of_many_rows='*GivesTheGradientWhat*add_bias*cuda*_large:*GivesTheGradientWhat*norm*cuda*_large'
   run build/tsan/tests/op_reference_test --gtest_brief=1 --gtest_filter="*cuda*_odd:*cuda*_wide:$of_many_rows"
   run build/tsan/tests/attention_test --gtest_brief=1 --gtest_filter='*cuda_0_short*:*StepTest*cuda_0*'
+  run build/tsan/tests/concurrent_test --gtest_brief=1
   exit
 fi
 run ctest --preset "$preset" --output-on-failure --parallel 2 "${tests[@]}"

@@ -235,7 +235,7 @@ TEST(Tape, FindsWhatTapesBeforeItPrepared) {
   int made = 0;
   const auto make = [&] { return std::make_shared<int>(++made); };
   const Tape::Key key{&made};
-  const auto prepared = std::make_shared<SharedObjects>();
+  const auto prepared = std::make_shared<PreparedObjects>();
   for (const int number : {1, 1}) {
     Tape tape(prepared);
     EXPECT_FALSE(tape.recording());

@@ -324,7 +324,7 @@ TEST_P(MixedPrecision, ProductsReadTheCopyOfAWeight) {
 
 TEST(Precision, AWeightIsPreparedForOneTypeOfProducts) {
   const Maker make{};
-  const auto prepared = std::make_shared<SharedObjects>();
+  const auto prepared = std::make_shared<PreparedObjects>();
   const Variable x(make.normal({4, 8}, 1)), weight(make.normal({8, 8}, 2));
   const auto multiply_in = [&](DType products) {
     Tape tape(prepared);

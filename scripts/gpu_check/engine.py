@@ -11,7 +11,7 @@ from setting import Failed
 
 # The longest first. Each runs on every device that is there; what is for a GPU alone skips itself.
 PARTS = {"op_reference": 5, "models": 2}  # that are run side by side
-PROGRAMS = ["trainer", "op_reference", "run", "models", "decode", "search", "train", "updater", "step_graphs", "tensor",
+PROGRAMS = ["trainer", "op_reference", "run", "models", "decode", "search", "concurrent", "train", "updater", "step_graphs", "tensor",
             "mixed_precision", "attention", "ops", "autograd"]
 ON_GPU = re.compile("cuda|gpu", re.IGNORECASE)
 

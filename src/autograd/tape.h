@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -141,9 +142,39 @@ class Variable {
 };
 
 /// Objects by the addresses, up to four, that they were made from.
-using SharedObjects = std::map<std::array<const void*, 4>, std::shared_ptr<void>>;
+class SharedObjects {
+ public:
+  using Key = std::array<const void*, 4>;
+  /// The object that `make` returned at the first call with this key.
+  template <class T, class Make>
+  std::shared_ptr<T> find(const Key& key, Make make) {
+    std::shared_ptr<void>& object = objects_[key];
+    if (!object) object = make();
+    return std::static_pointer_cast<T>(object);
+  }
+  void clear() { objects_.clear(); }
 
-/// The list of what was computed, for going back over it. One training step uses one tape.
+ private:
+  std::map<Key, std::shared_ptr<void>> objects_;
+};
+
+/// What tapes made of parameters alone. The tapes may be those of several threads: each object is
+/// made once, while the others wait, and must be one that threads may read together.
+class PreparedObjects {
+ public:
+  template <class T, class Make>
+  std::shared_ptr<T> find(const SharedObjects::Key& key, Make make) {
+    const std::lock_guard lock(mutex_);
+    return objects_.find<T>(key, make);
+  }
+
+ private:
+  std::mutex mutex_;
+  SharedObjects objects_;
+};
+
+/// The list of what was computed, for going back over it. One training step uses one tape. A tape
+/// is for one thread; threads that compute with the same parameters have a tape each.
 class Tape {
  public:
   /// Computes the gradients of an operation's inputs from that of its output.
@@ -155,7 +186,7 @@ class Tape {
   explicit Tape(bool recording = true) : recording_(recording) {}
   /// Such a tape, which finds what others before it made of parameters alone (`prepared`), and adds
   /// to it. It must have the same products as they, and no parameter may change in between.
-  explicit Tape(std::shared_ptr<SharedObjects> prepared)
+  explicit Tape(std::shared_ptr<PreparedObjects> prepared)
       : recording_(false), prepared_(std::move(prepared)) {}
 
   /// Turns dropout on, its masks drawn from (`seed`, `step`, places in the model from `site` on).
@@ -190,15 +221,15 @@ class Tape {
   /// What calls of an operation with the same parameters share, by their addresses: the object that
   /// `make` returns at the first call. It lives until the tape is gone back over; until then no
   /// parameter may change.
-  using Key = SharedObjects::key_type;
+  using Key = SharedObjects::Key;
   template <class T, class Make>
   std::shared_ptr<T> shared(const Key& key, Make make) {
-    return find<T>(shared_, key, make);
+    return shared_.find<T>(key, make);
   }
   /// The same for what depends on parameters alone, and on no batch: other tapes may have made it.
   template <class T, class Make>
   std::shared_ptr<T> prepared(const Key& key, Make make) {
-    return find<T>(prepared_ ? *prepared_ : shared_, key, make);
+    return prepared_ ? prepared_->find<T>(key, make) : shared_.find<T>(key, make);
   }
 
   /// Operations kept.
@@ -211,12 +242,6 @@ class Tape {
     std::vector<std::shared_ptr<Sink>> inputs;  // only kept when checking
     BackwardMany backward;
   };
-  template <class T, class Make>
-  static std::shared_ptr<T> find(SharedObjects& objects, const Key& key, Make make) {
-    std::shared_ptr<void>& object = objects[key];
-    if (!object) object = make();
-    return std::static_pointer_cast<T>(object);
-  }
   void check_values(std::string_view operation, std::span<const Tensor> values,
                     const std::vector<Variable>& inputs) const;
   void run(Entry& entry);
@@ -229,7 +254,7 @@ class Tape {
   RandomKey key_;
   std::vector<Entry> entries_;
   SharedObjects shared_;
-  std::shared_ptr<SharedObjects> prepared_;  // null: what is prepared is this tape's alone
+  std::shared_ptr<PreparedObjects> prepared_;  // null: what is prepared is this tape's alone
   // Gradients that are checked when backward has ended, and whose they are.
   std::vector<std::pair<std::string_view, std::shared_ptr<Sink>>> unsettled_;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <iterator>
 #include <limits>
@@ -15,7 +16,7 @@
 
 namespace dragoman {
 
-/// Halves the batches that do not fit.
+/// Halves the batches that do not fit. Threads may share one.
 class Halving {
  public:
   /// What `work` makes of `batch`, a vector in the order of its sentences (Batch or SourceBatch).
@@ -38,7 +39,7 @@ class Halving {
       }
     }
     const auto [first, second] = halves(batch);
-    if (failed) most_tokens_ = std::max(first.source.tokens(), second.source.tokens());
+    if (failed) lower_most(std::max(first.source.tokens(), second.source.tokens()));
     auto results = (*this)(first, work, advice);
     auto others = (*this)(second, work, advice);
     results.insert(results.end(), std::move_iterator(others.begin()),
@@ -47,7 +48,14 @@ class Halving {
   }
 
  private:
-  int32_t most_tokens_ =  // that may fit
+  // Another thread may have learnt of less meanwhile.
+  void lower_most(int32_t tokens) {
+    int32_t most = most_tokens_;
+    while (tokens < most && !most_tokens_.compare_exchange_weak(most, tokens)) {
+    }
+  }
+
+  std::atomic<int32_t> most_tokens_ =  // that may fit
       std::numeric_limits<int32_t>::max();
 };
 

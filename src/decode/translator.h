@@ -42,6 +42,9 @@ struct Translation {
 };
 
 /// Translates lines with a model, or with several together (EnsembleSteps in decode/steps.h).
+/// Several threads may translate with one translator at once, and several translators share a
+/// model: each call gets what it would get alone. (What does not fit into memory beside the batches
+/// of the others is halved, as is what does not by itself.)
 class Translator {
  public:
   /// The models, at least one, must outlive the translator, which prepares their weights for the
@@ -79,7 +82,7 @@ class Translator {
   bool alignments_;
   Precision precision_;
   mutable Halving halving_;  // what it has learned of the memory changes no translation
-  std::shared_ptr<SharedObjects> prepared_ = std::make_shared<SharedObjects>();
+  std::shared_ptr<PreparedObjects> prepared_ = std::make_shared<PreparedObjects>();
 };
 
 }  // namespace dragoman

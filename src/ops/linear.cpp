@@ -6,7 +6,8 @@
 namespace dragoman {
 namespace {
 
-// The calls of one layer on one tape.
+// The calls of one layer on one tape, or on several of one thread each that do not record: then
+// nothing of it changes after it is made.
 class LinearSteps {
  public:
   // Records the gradients of the parameters: before those of all calls, so that it is run after
@@ -16,6 +17,7 @@ class LinearSteps {
         weight_(operand(tape, weight)),
         packed_(packed(weight_, true)),
         bias_(bias) {
+    if (type() == DType::kBf16) bf16_bias_ = bias_as(bias, DType::kBf16);
     Tensor none = Tensor::zeros({1}, DType::kReal, weight_.device());
     parameters_ = tape.record(
         "step_linear, parameters", none, {weight, bias},
@@ -26,10 +28,10 @@ class LinearSteps {
   const Variable& parameters() const { return parameters_; }
   DType type() const { return weight_.dtype(); }
 
-  Tensor result(const Tensor& x, DType as, bool relu = false) {
+  Tensor result(const Tensor& x, DType as, bool relu = false) const {
     Tensor y = Tensor::empty({x.rows(), weight_.rows()}, as, x.device());
-    Tensor& bias = added_[as == DType::kBf16];
-    if (!bias.defined()) bias = bias_as(bias_, as);
+    const bool is_made = as == DType::kBf16 && bf16_bias_.defined();
+    const Tensor bias = is_made ? bf16_bias_ : bias_as(bias_, as);
     product(tf32_, x, false, weight_, true, y, {.bias = bias, .relu = relu}, packed_);
     return y;
   }
@@ -82,7 +84,7 @@ class LinearSteps {
   Tensor weight_;               // as the products read it
   Tensor packed_, transposed_;  // for y and for the gradient of x
   Variable bias_;
-  Tensor added_[2];  // the bias, as results of floats and of bf16 want it
+  Tensor bf16_bias_;  // where products are of bf16, for results that are
   Variable parameters_;
   std::vector<Call> calls_;
   int64_t rows_ = 0;

@@ -1,7 +1,9 @@
 // What the engine needs of a GPU's runtime library. Three files implement it, of which a build has
 // one: gpu_cuda.cpp, gpu_absent.cpp (no GPU), and gpu/emulated/gpu.cpp (the host pretends, for
-// tests). A GPU is for one thread at a time, since its stream, what copies go through and its
-// graphs are shared by all that is done on it; several GPUs may have a thread each.
+// tests). Threads may share a GPU: what they give it to do goes through its one stream, in the
+// order of their calls. While one of them makes a graph, until end_capture, the others may not use
+// it. The GPU that the host pretends to be is for one thread: it takes the CPU's memory away while
+// it works.
 #pragma once
 
 #include <cstddef>

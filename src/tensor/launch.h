@@ -8,9 +8,9 @@
 // block of their own, so that the closure cannot hold an address instead of what keeps the memory
 // alive.
 //
-// Every launcher gives the same result, bit for bit, for any number of threads and at every run. On
-// the CPU several threads may launch at once (tensor/cpu/threads.h); a GPU is for one at a time
-// (tensor/gpu.h).
+// Every launcher gives the same result, bit for bit, for any number of threads and at every run.
+// Several threads may launch at once: on the CPU each has helpers of its own
+// (tensor/cpu/threads.h), on a GPU their work is done in the order of their calls (tensor/gpu.h).
 #pragma once
 
 #include <cstdint>

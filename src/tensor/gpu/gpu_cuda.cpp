@@ -54,6 +54,7 @@ void copy_through(const Stage& stage, void* destination, const void* source, siz
 struct Gpu {
   cudaStream_t stream = nullptr;
   bool capturing = false;
+  std::mutex staging;           // guards the stages: threads copy at once
   std::array<Stage, 4> stages;  // taken in turn: four copies may be under way
   size_t next_stage = 0;
   std::vector<Stage> downloads;  // of kMostDownloaded bytes, that none uses
@@ -125,13 +126,17 @@ void check_not_capturing(int index, const char* what) {
 class StagedDownload : public dragoman::gpu::Download {
  public:
   StagedDownload(Gpu& gpu, const void* source, size_t bytes) : gpu_(gpu) {
+    const std::lock_guard lock(gpu.staging);
     if (gpu.downloads.empty()) gpu.downloads.push_back(make_stage(dragoman::gpu::kMostDownloaded));
     stage_ = gpu.downloads.back();
     copy_through(stage_, stage_.memory, source, bytes, gpu.stream);
     gpu.downloads.pop_back();
   }
   // The next download into the same memory is behind this one.
-  ~StagedDownload() override { gpu_.downloads.push_back(stage_); }
+  ~StagedDownload() override {
+    const std::lock_guard lock(gpu_.staging);
+    gpu_.downloads.push_back(stage_);
+  }
   const void* wait() override {
     check_call(cudaEventSynchronize(stage_.done), "the GPU failed");
     return stage_.memory;
@@ -143,6 +148,7 @@ class StagedDownload : public dragoman::gpu::Download {
 };
 
 void copy_staged(Gpu& gpu, void* destination, const void* source, size_t bytes) {
+  const std::lock_guard lock(gpu.staging);
   Stage& stage = gpu.stages[gpu.next_stage];
   gpu.next_stage = (gpu.next_stage + 1) % gpu.stages.size();
   check_call(cudaEventSynchronize(stage.done), "the GPU failed");  // the last copy from there

@@ -276,8 +276,9 @@ TEST_P(EnsembleTest, OfAnyArchitecturesTakesTheMeanOfProbabilities) {
         const ByTeacherForcing expected = ensemble_by_teacher_forcing(models, source, target);
         EXPECT_NEAR(candidate.log_probability, expected.log_probability, 1e-3);
         // What is as long as it may be had to end.
-        if (beam_size == 1 && std::ssize(target) < decoding.max_length)
+        if (beam_size == 1 && std::ssize(target) < decoding.max_length) {
           EXPECT_TRUE(expected.greedy) << "line " << line;
+        }
         for (const auto& row : candidate.attention)
           EXPECT_NEAR(std::accumulate(row.begin(), row.end(), 0.0), 1, 1e-4);
       }

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Sets up, builds and runs every test.
 #
-#   scripts/test.sh [PRESET]      release (default), debug or asan
+#   scripts/test.sh [PRESET]      release (default) or debug
+#   scripts/test.sh asan          runs every operation, every verb of the program and what reads files
+#                                 under the sanitizers of addresses, leaks and undefined behaviour; all
+#                                 tests: cmake --build --preset asan && ctest --preset asan
 #   scripts/test.sh avx2          tests products and operations as a processor without AVX-512 runs them
 #   scripts/test.sh browser       installs Chromium (300 MB) and tests the page of a study in it
 #   scripts/test.sh cuda          builds for GPUs, which needs the CUDA Toolkit, and tests that every
@@ -21,6 +24,10 @@ preset=${1:-release} setup=() targets=() tests=()
   exit 2
 }
 case $preset in
+  asan)
+    targets=(dragoman op_reference_test config_test data_test hdf5_test)
+    tests=(--tests-regex '^(verbs$|op_reference\.(one|odd|lengths)$|config\.|data\.|hdf5\.Hdf5\.AShape)')
+    ;;
   avx2)
     targets=(numbers_test products_test op_reference_test)
     tests=(--tests-regex '^(numbers\.|products\.|op_reference\.[a-z]*$)')

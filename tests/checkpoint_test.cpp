@@ -113,6 +113,14 @@ TEST_F(CheckpointTest, AveragesCheckpoints) {
                 average_checkpoints({run("best.h5"), directory_ / "wide"}, output);
               }),
               HasSubstr("is another model than"));
+  // Their parameters are of the same shapes, but one computes something else.
+  const auto shaped = [&](const std::string& name, const std::string& set) {
+    run_training(config({"output=" + (directory_ / name).string(), set, "training.max_steps=1"}));
+    return complaint([&] { average_checkpoints({run("best.h5"), directory_ / name}, output); });
+  };
+  EXPECT_THAT(shaped("gelu", "model.decoder.activation=gelu"),
+              HasSubstr("model.decoder.activation: relu -> gelu"));
+  EXPECT_EQ(shaped("dropout", "model.decoder.dropout=0.3"), "");
   run_training(config({"output=" + (directory_ / "char").string(), "vocabulary.type=char",
                        "vocabulary.size=20", "training.max_steps=1"}));
   EXPECT_THAT(complaint([&] {

@@ -89,19 +89,19 @@ class CliTest : public ::testing::Test {
 // With a small random model in model.h5.
 class CliModelTest : public CliTest {
  protected:
-  CliModelTest() { save_model("model.h5", "additive"); }
+  CliModelTest() { save_model("model.h5", AttentionKind::kAdditive); }
 
-  void save_model(const std::string& name, const std::string& attention) {
+  void save_model(const std::string& name, AttentionKind attention) {
     write(path("corpus.txt"), joined(corpus()));
     Config config;
     config.vocabulary.size = 60;
     const Vocabulary vocabulary =
         Vocabulary::train(config.vocabulary, {path("corpus.txt").string()});
-    config.model.initializer = "normal";
+    config.model.initializer = InitializerKind::kNormal;
     config.model.init_scale = 0.4;
     for (StackConfig* stack : {static_cast<StackConfig*>(&config.model.encoder),
                                static_cast<StackConfig*>(&config.model.decoder)}) {
-      stack->type = "gru";
+      stack->type = StackType::kGru;
       stack->layers = 1;
       stack->dim = 24;
       stack->embedding_dim = 16;
@@ -387,7 +387,7 @@ TEST_F(CliModelTest, WritesHardAlignmentsOfWords) {
 }
 
 TEST_F(CliModelTest, AModelWithoutAttentionHasNoAlignments) {
-  save_model("none.h5", "none");
+  save_model("none.h5", AttentionKind::kNone);
   EXPECT_EQ(run("translate none.h5", "a dog").code, 0);
   const Outcome alignments = run("translate none.h5 --alignments a.jsonl", "a dog");
   EXPECT_EQ(alignments.code, 1);
@@ -445,8 +445,8 @@ TEST_F(CliModelTest, InspectTellsModelsApartByTheirParameters) {
   const auto checksum = [&](const std::string& file) {
     return nlohmann::json::parse(run("inspect " + file + " --json").out).at("checksum");
   };
-  save_model("again.h5", "additive");
-  save_model("other.h5", "none");
+  save_model("again.h5", AttentionKind::kAdditive);
+  save_model("other.h5", AttentionKind::kNone);
   const std::string first = checksum("model.h5");
   EXPECT_EQ(first.size(), 8u);
   EXPECT_EQ(checksum("again.h5"), first);

@@ -98,8 +98,8 @@ class ConcurrentTest : public ::testing::TestWithParam<std::tuple<Architecture, 
 };
 
 const auto kArchitectures =
-    ::testing::Values(Architecture{"transformer", "transformer", "transformer", "none"},
-                      Architecture{"gru_additive", "gru", "gru", "additive"});
+    ::testing::Values(Architecture{"transformer", kTransformer, kTransformer, kNone},
+                      Architecture{"gru_additive", kGru, kGru, kAdditive});
 INSTANTIATE_TEST_SUITE_P(Architectures, ConcurrentTest,
                          ::testing::Combine(kArchitectures, ::testing::ValuesIn(devices())),
                          [](const auto& test) {
@@ -108,9 +108,9 @@ INSTANTIATE_TEST_SUITE_P(Architectures, ConcurrentTest,
                          });
 
 TEST_P(ConcurrentTest, ThreadsMayShareATranslator) {
-  std::vector<std::string> precisions = {"fp32"};
-  if (has_bf16_products(device())) precisions.push_back("bf16");
-  for (const std::string& precision : precisions) {
+  std::vector<PrecisionSetting> precisions = {kFp32};
+  if (has_bf16_products(device())) precisions.push_back(kBf16);
+  for (const PrecisionSetting precision : precisions) {
     DecodingConfig decoding = ConcurrentTest::decoding();
     decoding.precision = precision;
     const auto alone = expected(decoding);

@@ -1,10 +1,13 @@
 #include "config/config.h"
 
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
+#include <sstream>
 
 #include "core/check.h"
 #include "temporary_directory.h"
@@ -39,13 +42,12 @@ struct Describer {
   std::string prefix;
   std::vector<Described> fields;
 
-  template <class T>
-  void operator()(const char* name, T&, const char* doc, const Rule& = {},
-                  const Condition& condition = {}) {
-    fields.push_back({prefix + name, doc, condition});
+  template <class T, class... Given>
+  void operator()(const char* name, T& field, const char* doc, const Given&... given) {
+    fields.push_back({prefix + name, doc, facts_of(field, given...).condition});
   }
-  template <class Section>
-  void section(const char* name, Section& section, const char* doc) {
+  template <class Section, class... Given>
+  void section(const char* name, Section& section, const char* doc, const Given&...) {
     fields.push_back({prefix + name, doc, {}});
     const std::string outer = prefix;
     prefix += std::string(name) + ".";
@@ -88,10 +90,10 @@ TEST(Config, ReadsWhatAFileSays) {
   EXPECT_EQ(config.run_directory(), "runs/multi30k");
   EXPECT_EQ(config.seed, 3);
   EXPECT_THAT(config.data.train, ElementsAre("train", "more"));
-  EXPECT_EQ(config.vocabulary.type, "bpe");
+  EXPECT_EQ(config.vocabulary.type, VocabularyType::kBpe);
   EXPECT_DOUBLE_EQ(config.vocabulary.sampling, 0.1);
   EXPECT_EQ(config.model.encoder.heads, 8);
-  EXPECT_EQ(config.model.decoder.attention, "general");
+  EXPECT_EQ(config.model.decoder.attention, AttentionKind::kGeneral);
   EXPECT_TRUE(config.model.decoder.is_recurrent());
   EXPECT_DOUBLE_EQ(config.training.learning_rate, 1e-3);
   EXPECT_TRUE(config.training.debug_nan);
@@ -260,7 +262,7 @@ TEST(Config, SettingsThatHaveNoEffectAreErrors) {
 TEST(Config, WhatASetMakesVainIsNoError) {
   const std::string file = "model: {encoder: {type: gru, bidirectional: true}}\n";
   const Config config = parse_config(file, "my.yaml", {"model.encoder.type=transformer"});
-  EXPECT_EQ(config.model.encoder.type, "transformer");
+  EXPECT_EQ(config.model.encoder.type, StackType::kTransformer);
   EXPECT_THAT(complaint(file, {"model.encoder.type=transformer", "model.encoder.dim=33",
                                "model.encoder.bidirectional=true"}),
               HasSubstr("--set model.encoder.bidirectional=true: model.encoder.bidirectional has "
@@ -308,13 +310,13 @@ TEST(Config, EveryConditionCanHold) {
 
 // Gives every field that applies another value than its default.
 struct Changer {
-  template <class T>
-  void operator()(const char*, T& field, const char*, const Rule& rule = {},
-                  const Condition& condition = {}) {
-    if (condition.holds) change(field, rule);
+  template <class T, class... Given>
+  void operator()(const char*, T& field, const char*, const Given&... given) {
+    const Facts facts = facts_of(field, given...);
+    if (facts.condition.holds) change(field, facts.rule);
   }
-  template <class Section>
-  void section(const char*, Section& section, const char*) {
+  template <class Section, class... Given>
+  void section(const char*, Section& section, const char*, const Given&...) {
     section.fields(*this);
   }
   void change(bool& field, const Rule&) { field = !field; }
@@ -323,6 +325,10 @@ struct Changer {
   void change(double& field, const Rule&) { field = (field + 1) / 3.7; }
   void change(std::string& field, const Rule& rule) {
     field = rule.choices.empty() ? "it's \"quoted\": \\ #1, [\u00fc]\n\t" : rule.choices.back();
+  }
+  template <Choice Enum>
+  void change(Enum& field, const Rule&) {
+    field = choices(field).back().value;
   }
   void change(std::vector<std::string>& field, const Rule&) {
     field = {"a b", "true", "3", "-", "c"};
@@ -358,6 +364,107 @@ TEST(Config, ModelsOfEveryTypeSurviveWriting) {
   }
 }
 
+// The settings that are a choice: the names that each may have, and the one that it has.
+struct ChoiceLister {
+  std::string prefix;
+  std::map<std::string, std::string> names, chosen;
+
+  template <class T, class... Given>
+  void operator()(const char* name, T& field, const char*, const Given&... given) {
+    if constexpr (Choice<T>) {
+      const Facts facts = facts_of(field, given...);
+      if (!facts.condition.holds) return;
+      names[prefix + name] = fmt::format("{}", fmt::join(facts.rule.choices, ", "));
+      chosen[prefix + name] = to_string(field);
+    }
+  }
+  template <class Section, class... Given>
+  void section(const char* name, Section& section, const char*, const Given&...) {
+    ChoiceLister inner;
+    inner.prefix = prefix + name + ".";
+    section.fields(inner);
+    names.merge(inner.names);
+    chosen.merge(inner.chosen);
+  }
+};
+
+ChoiceLister choices_of(Config config) {
+  ChoiceLister lister;
+  config.fields(lister);
+  return lister;
+}
+
+// Configurations under which every setting applies and no choice is at odds with another.
+const std::vector<std::string> kBases = {
+    "{}",
+    "model: {encoder: {type: gru, bidirectional: false}, decoder: {type: gru}}",
+    "{model: {encoder: {positions: learned}, decoder: {positions: learned}}, "
+    "training: {schedule: cosine}}",
+    "training: {schedule: plateau}",
+};
+
+// Files and checkpoints say them, so that none may ever be called otherwise.
+TEST(Choices, AreCalledByTheirNames) {
+  std::map<std::string, std::string> names;
+  for (const std::string& base : kBases) names.merge(choices_of(parse_config(base, "")).names);
+  const std::string types = "transformer, lstm, gru", precisions = "auto, fp32, tf32, bf16";
+  std::map<std::string, std::string> expected = {
+      {"vocabulary.type", "unigram, bpe, char, word"},
+      {"model.decoder.attention", "none, additive, dot, general"},
+      {"model.decoder.readout", "maxout, tanh, linear"},
+      {"model.initializer", "xavier_uniform, xavier_normal, normal, uniform"},
+      {"training.precision", precisions},
+      {"training.on_out_of_memory", "fail, skip, split"},
+      {"training.optimizer", "adam, adamw"},
+      {"training.schedule", "inverse_sqrt, noam, linear, cosine, plateau, constant"},
+      {"training.stop_metric", "bleu, loss, perplexity"},
+      {"decoding.precision", precisions}};
+  for (const std::string side : {"model.encoder.", "model.decoder."}) {
+    expected[side + "type"] = types;
+    expected[side + "norm"] = "pre, post";
+    expected[side + "normalization"] = "layer_norm, rms_norm";
+    expected[side + "activation"] = "relu, gelu, silu, glu, swiglu, geglu";
+    expected[side + "positions"] = "sinusoidal, learned";
+  }
+  EXPECT_EQ(names, expected);
+}
+
+TEST(Choices, SurviveWritingAndReading) {
+  for (const std::string& base : kBases) {
+    for (const auto& [key, names] : choices_of(parse_config(base, "")).names) {
+      std::istringstream list(names);
+      for (std::string name; list >> name;) {
+        if (name.back() == ',') name.pop_back();
+        const Config config = parse_config(base, "my.yaml", {key + "=" + name});
+        EXPECT_EQ(choices_of(config).chosen.at(key), name);
+        for (const bool commented : {false, true}) {
+          const Config again = parse_config(to_yaml(config, commented), "again");
+          EXPECT_EQ(choices_of(again).chosen.at(key), name) << key;
+          EXPECT_THAT(diff(config, again), IsEmpty()) << key;
+        }
+      }
+    }
+  }
+}
+
+TEST(Choices, AWrongNameIsToldThoseThatThereAre) {
+  for (const std::string& base : kBases) {
+    for (const auto& [key, names] : choices_of(parse_config(base, "")).names) {
+      for (const std::string wrong : {"nonsense", "", "Auto", "[a, b]"}) {
+        const std::string set = key + "=" + wrong;
+        EXPECT_EQ(complaint(base, {set}),
+                  fmt::format("--set {}: {}: expected text, one of {}, found '{}'", set, key, names,
+                              wrong));
+      }
+    }
+  }
+}
+
+TEST(Choices, AnUnnamedValueIsNoneOfThem) {
+  EXPECT_THROW(to_string(static_cast<StackType>(77)), Error);
+  EXPECT_EQ(find_choice<StackType>("gruu"), std::nullopt);
+}
+
 TEST(Config, WritesOnlyWhatApplies) {
   const std::string plain = to_yaml(with({"model.decoder.type=gru"}));
   const std::string decoder = plain.substr(plain.find("  decoder:"));
@@ -389,6 +496,66 @@ TEST(Config, DiffNamesKeyAndBothValues) {
   EXPECT_THAT(texts, testing::Contains("model.decoder.type: transformer -> gru"));
   EXPECT_THAT(texts, testing::Contains("model.decoder.heads: 4 -> (none)"));
   EXPECT_THAT(texts, testing::Contains("model.decoder.attention: (none) -> additive"));
+}
+
+// What two configurations that differ in every setting differ in, as their own or a run's settings.
+std::map<std::string, Difference> all_differences() {
+  std::map<std::string, Difference> differences;
+  for (const std::string& base : kBases) {
+    const Config before = parse_config(base, "");
+    Config after = before;
+    Changer changer;
+    after.fields(changer);
+    for (const Difference& difference : diff(before, after))
+      differences.emplace(difference.key, difference);
+  }
+  return differences;
+}
+
+TEST(Config, ADifferenceTellsWhatItMeans) {
+  std::set<std::string> keys, free, shaping, expected;
+  Describer describer;
+  Config config;
+  config.fields(describer);
+  const std::set<std::string> sections = {"data",          "vocabulary", "model",   "model.encoder",
+                                          "model.decoder", "training",   "decoding"};
+  for (const Described& field : describer.fields) {
+    if (!sections.contains(field.name)) keys.insert(field.name);
+  }
+  std::set<std::string> seen;
+  for (const auto& [key, difference] : all_differences()) {
+    seen.insert(key);
+    if (difference.free_to_change) free.insert(key);
+    if (difference.shapes_model) shaping.insert(key);
+  }
+  ASSERT_EQ(seen, keys) << "every setting was changed";
+  EXPECT_THAT(free,
+              testing::UnorderedElementsAre(
+                  "name", "output", "data.directory", "data.cache", "data.test", "training.device",
+                  "training.threads", "training.on_out_of_memory", "training.max_steps",
+                  "training.max_epochs", "training.max_minutes", "training.stop_patience",
+                  "training.validate_every", "training.save_every", "training.log_every",
+                  "training.keep", "training.samples", "training.tensorboard", "training.debug_nan",
+                  "training.profile", "decoding.batch_sentences"));
+  for (const std::string& key : keys) {
+    if (key.starts_with("model.") && !key.starts_with("model.init") && !key.ends_with("dropout"))
+      expected.insert(key);
+  }
+  EXPECT_EQ(shaping, expected);
+}
+
+TEST(Config, TheStepsThatEndAScheduleAreNotFreeToChange) {
+  const auto is_free = [](const std::string& schedule) {
+    const std::vector<Difference> differences =
+        diff(parse_config("training: {max_steps: 5000, " + schedule, ""),
+             parse_config("training: {max_steps: 6000, " + schedule, ""));
+    EXPECT_EQ(differences.size(), 1u);
+    return differences.at(0).free_to_change;
+  };
+  EXPECT_TRUE(is_free("schedule: inverse_sqrt}"));
+  EXPECT_FALSE(is_free("schedule: linear}"));
+  EXPECT_FALSE(is_free("schedule: cosine}"));
+  EXPECT_TRUE(is_free("schedule: cosine, schedule_steps: 4500}"));
 }
 
 struct Conflict {

@@ -69,7 +69,8 @@ class DataTest : public testing::Test {
   const TemporaryDirectory directory_;
 };
 
-inline VocabularyConfig small_vocabulary(const std::string& type = "unigram", int size = 90) {
+inline VocabularyConfig small_vocabulary(VocabularyType type = VocabularyType::kUnigram,
+                                         int size = 90) {
   VocabularyConfig config;
   config.type = type;
   config.size = size;

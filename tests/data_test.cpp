@@ -257,7 +257,7 @@ TEST_F(DatasetTest, ALimitThatLeavesNothingIsAnError) {
   DataConfig data;
   data.directory = directory_.string();
   data.max_length = 1;
-  EXPECT_THAT(complaint([&] { prepare(data, small_vocabulary("char", 14)); }),
+  EXPECT_THAT(complaint([&] { prepare(data, small_vocabulary(VocabularyType::kChar, 14)); }),
               AllOf(HasSubstr("no sentence pair"), HasSubstr("data.max_length")));
 }
 
@@ -466,7 +466,8 @@ TEST_F(DatasetTest, ADatasetIsReadAsAWholeOnlyIfItWasWrittenTo) {
 
 TEST_F(DatasetTest, GivenVocabulariesAreUsed) {
   const DataConfig data = write_corpus(100);
-  const Vocabulary own = Vocabulary::train(small_vocabulary("char", 23), {path("train.en")});
+  const Vocabulary own =
+      Vocabulary::train(small_vocabulary(VocabularyType::kChar, 23), {path("train.en")});
   const TrainingData prepared = prepare_training_data(
       data, small_vocabulary(), directory_ / "cache", 1, Vocabularies{own, own});
   EXPECT_EQ(prepared.vocabularies.source, own);

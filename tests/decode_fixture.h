@@ -42,11 +42,15 @@ inline const Vocabularies& vocabularies() {
   return shared;
 }
 
+using enum StackType;
+using enum AttentionKind;
+using enum PrecisionSetting;
+
 struct Architecture {
   std::string name;
-  std::string encoder;
-  std::string decoder;
-  std::string attention;
+  StackType encoder;
+  StackType decoder;
+  AttentionKind attention;
   int max_positions = 0;  // of learned positions; 0: sinusoidal
 };
 
@@ -57,7 +61,7 @@ inline void PrintTo(const Architecture& architecture, std::ostream* out) {
 // Of a small model; wild weights make its probabilities uneven.
 inline ModelConfig config_of(const Architecture& architecture) {
   ModelConfig config;
-  config.initializer = "normal";
+  config.initializer = InitializerKind::kNormal;
   config.init_scale = 0.35;
   config.scale_embeddings = false;
   for (StackConfig* stack :
@@ -67,7 +71,7 @@ inline ModelConfig config_of(const Architecture& architecture) {
     stack->ffn_dim = 64;
     stack->embedding_dim = 32;
     if (architecture.max_positions > 0) {
-      stack->positions = "learned";
+      stack->positions = PositionKind::kLearned;
       stack->max_positions = architecture.max_positions;
     }
   }
@@ -76,7 +80,7 @@ inline ModelConfig config_of(const Architecture& architecture) {
   config.decoder.attention = architecture.attention;
   config.decoder.attention_dim = 16;
   config.decoder.readout_dim = 32;
-  config.decoder.input_feeding = architecture.attention == "general";
+  config.decoder.input_feeding = architecture.attention == kGeneral;
   return config;
 }
 

@@ -35,14 +35,13 @@ class TranslatorTest : public ::testing::TestWithParam<std::tuple<Architecture, 
   static Device device() { return std::get<1>(GetParam()); }
 };
 
-const auto kArchitectures =
-    ::testing::Values(Architecture{"transformer", "transformer", "transformer", "none"},
-                      Architecture{"learned_positions", "transformer", "transformer", "none", 90},
-                      Architecture{"lstm_additive", "lstm", "lstm", "additive"},
-                      Architecture{"gru_general", "gru", "gru", "general"},
-                      Architecture{"gru_none", "gru", "gru", "none"},
-                      Architecture{"lstm_to_transformer", "lstm", "transformer", "none"},
-                      Architecture{"transformer_to_gru", "transformer", "gru", "additive"});
+const auto kArchitectures = ::testing::Values(
+    Architecture{"transformer", kTransformer, kTransformer, kNone},
+    Architecture{"learned_positions", kTransformer, kTransformer, kNone, 90},
+    Architecture{"lstm_additive", kLstm, kLstm, kAdditive},
+    Architecture{"gru_general", kGru, kGru, kGeneral}, Architecture{"gru_none", kGru, kGru, kNone},
+    Architecture{"lstm_to_transformer", kLstm, kTransformer, kNone},
+    Architecture{"transformer_to_gru", kTransformer, kGru, kAdditive});
 INSTANTIATE_TEST_SUITE_P(Architectures, TranslatorTest,
                          ::testing::Combine(kArchitectures, ::testing::ValuesIn(all_devices())),
                          [](const auto& test) {
@@ -72,7 +71,7 @@ TEST_P(TranslatorTest, TranslatesTheSameWhateverTheBatchSize) {
 TEST(Translator, TakesAsManySentencesAtOnceAsItIsToldOrAsSuitTheDevice) {
   const std::vector<std::string> lines(130, "a dog");
   for (const Device device : all_devices()) {
-    const Model model = make_model({"", "gru", "gru", "none"}, device);
+    const Model model = make_model({"", kGru, kGru, kNone}, device);
     const auto batches = [&](int batch_sentences) {
       DecodingConfig decoding;
       decoding.beam_size = 1;
@@ -120,7 +119,7 @@ TEST_P(TranslatorTest, TranslatesOnEveryDeviceAsOnTheCpu) {
 
 // How far a search with `precision` is from a tape of floats in the log-probability of what it
 // finds: the mean over all pieces.
-double distance_from_teacher_forcing(const Model& model, const std::string& precision) {
+double distance_from_teacher_forcing(const Model& model, PrecisionSetting precision) {
   const DecodingConfig decoding = quick_decoding(model.device());
   double distance = 0;
   size_t pieces = 0;
@@ -148,15 +147,15 @@ double distance_from_teacher_forcing(const Model& model, const std::string& prec
 
 TEST_P(TranslatorTest, FindsTheProbabilityThatTeacherForcingGives) {
   const Model model = make_model();
-  const double fp32 = distance_from_teacher_forcing(model, "fp32");
+  const double fp32 = distance_from_teacher_forcing(model, kFp32);
   EXPECT_LT(fp32, 5e-5);
   if (device().on_gpu()) {
-    const double tf32 = distance_from_teacher_forcing(model, "tf32");
+    const double tf32 = distance_from_teacher_forcing(model, kTf32);
     EXPECT_GT(tf32, 10 * fp32);
     EXPECT_LT(tf32, 5e-3);
   }
   if (has_bf16_products(device())) {
-    const double bf16 = distance_from_teacher_forcing(model, "bf16");
+    const double bf16 = distance_from_teacher_forcing(model, kBf16);
     EXPECT_GT(bf16, 50 * fp32);
     EXPECT_LT(bf16, 5e-2);
   }
@@ -253,9 +252,9 @@ ByTeacherForcing ensemble_by_teacher_forcing(const std::vector<const Model*>& mo
 }
 
 TEST_P(EnsembleTest, OfAnyArchitecturesTakesTheMeanOfProbabilities) {
-  const Model transformer = make_model({"", "transformer", "transformer", "none"}, GetParam(), 1);
-  const Model gru = make_model({"", "gru", "gru", "additive"}, GetParam(), 2);
-  const Model lstm = make_model({"", "lstm", "lstm", "none"}, GetParam(), 3);
+  const Model transformer = make_model({"", kTransformer, kTransformer, kNone}, GetParam(), 1);
+  const Model gru = make_model({"", kGru, kGru, kAdditive}, GetParam(), 2);
+  const Model lstm = make_model({"", kLstm, kLstm, kNone}, GetParam(), 3);
   const std::vector<const Model*> models = {&transformer, &lstm, &gru};
   for (const int beam_size : {1, 3}) {
     DecodingConfig decoding = quick_decoding(GetParam());
@@ -290,8 +289,8 @@ TEST_P(EnsembleTest, OfAnyArchitecturesTakesTheMeanOfProbabilities) {
 }
 
 TEST_P(EnsembleTest, OfAModelWithItselfTranslatesAsTheModel) {
-  for (const Architecture& architecture : {Architecture{"", "transformer", "transformer", "none"},
-                                           Architecture{"", "gru", "gru", "additive"}}) {
+  for (const Architecture& architecture : {Architecture{"", kTransformer, kTransformer, kNone},
+                                           Architecture{"", kGru, kGru, kAdditive}}) {
     const Model model = make_model(architecture, GetParam());
     const std::vector<const Model*> twice = {&model, &model};
     const DecodingConfig decoding = quick_decoding(GetParam());
@@ -310,8 +309,8 @@ TEST_P(EnsembleTest, OfAModelWithItselfTranslatesAsTheModel) {
 }
 
 TEST_P(EnsembleTest, ReadsAndWritesWhatAllOfThemCan) {
-  const Model any = make_model({"", "gru", "gru", "none"}, GetParam());
-  const Model shorter = make_model({"", "transformer", "transformer", "none", 20}, GetParam());
+  const Model any = make_model({"", kGru, kGru, kNone}, GetParam());
+  const Model shorter = make_model({"", kTransformer, kTransformer, kNone, 20}, GetParam());
   DecodingConfig decoding = quick_decoding(GetParam());
   decoding.min_length_ratio = 2;  // as long as may be
   decoding.max_length = 100;
@@ -324,7 +323,7 @@ TEST_P(EnsembleTest, ReadsAndWritesWhatAllOfThemCan) {
 }
 
 TEST(Ensemble, RefusesAModelOfAnotherVocabulary) {
-  const Architecture gru{"", "gru", "gru", "none"};
+  const Architecture gru{"", kGru, kGru, kNone};
   const Model model = make_model(gru);
   ModelConfig config = config_of(gru);
   config.tie_source_target = false;
@@ -338,8 +337,8 @@ TEST(Ensemble, RefusesAModelOfAnotherVocabulary) {
 }
 
 TEST(Translator, SearchesInAPrecisionThatTheDeviceHas) {
-  const Model model = make_model({"", "gru", "gru", "additive"});
-  const auto translations = [&](const char* precision) {
+  const Model model = make_model({"", kGru, kGru, kAdditive});
+  const auto translations = [&](PrecisionSetting precision) {
     DecodingConfig decoding = quick_decoding();
     decoding.precision = precision;
     std::vector<double> scores;
@@ -350,18 +349,18 @@ TEST(Translator, SearchesInAPrecisionThatTheDeviceHas) {
   const auto refusal = [](const char* reason) {
     return ThrowsMessage<Error>(AllOf(StartsWith("decoding.precision: "), HasSubstr(reason)));
   };
-  EXPECT_THAT([&] { translations("tf32"); }, refusal("for GPUs"));
+  EXPECT_THAT([&] { translations(kTf32); }, refusal("for GPUs"));
   if (has_bf16_products(model.device())) {
-    EXPECT_NE(translations("bf16"), translations("fp32"));
-    EXPECT_EQ(translations("auto"), translations("bf16"));
+    EXPECT_NE(translations(kBf16), translations(kFp32));
+    EXPECT_EQ(translations(kAuto), translations(kBf16));
   } else {
-    EXPECT_THAT([&] { translations("bf16"); }, refusal("no bf16 products"));
-    EXPECT_EQ(translations("auto"), translations("fp32"));
+    EXPECT_THAT([&] { translations(kBf16); }, refusal("no bf16 products"));
+    EXPECT_EQ(translations(kAuto), translations(kFp32));
   }
 }
 
 TEST(Translator, KeepsTheOrderOfLinesAndBlankOnes) {
-  const Model model = make_model({"", "gru", "gru", "additive"});
+  const Model model = make_model({"", kGru, kGru, kAdditive});
   const std::vector<std::string> lines = {"", corpus()[3], "  \t ", corpus()[2], corpus()[3], ""};
   const auto found = Translator(model, vocabularies(), quick_decoding()).translate(lines);
   ASSERT_EQ(found.size(), lines.size());
@@ -377,7 +376,7 @@ TEST(Translator, KeepsTheOrderOfLinesAndBlankOnes) {
 }
 
 TEST(Translator, CutsOffWhatTheModelCannotRead) {
-  const Model model = make_model({"", "transformer", "transformer", "none", 40});
+  const Model model = make_model({"", kTransformer, kTransformer, kNone, 40});
   std::string line = corpus()[3];
   while (line.size() < 1000) line += " " + corpus()[4];
   ::testing::internal::CaptureStderr();
@@ -389,7 +388,7 @@ TEST(Translator, CutsOffWhatTheModelCannotRead) {
 }
 
 TEST(Translator, CutsOffSentencesWithoutEnd) {
-  const Model model = make_model({"", "gru", "gru", "none"});
+  const Model model = make_model({"", kGru, kGru, kNone});
   std::string line;
   for (int i = 0; i < 5000; ++i) line += "a dog ";
   ::testing::internal::CaptureStderr();
@@ -432,7 +431,7 @@ class MemoryTest : public ::testing::TestWithParam<Device> {
     return ::testing::internal::GetCapturedStderr();
   }
 
-  const Model model_ = make_model({"", "transformer", "transformer", "none"}, GetParam());
+  const Model model_ = make_model({"", kTransformer, kTransformer, kNone}, GetParam());
   Allocator& allocator_ = Allocator::of(GetParam());
   const std::vector<std::string> one_ = {"a dog"};
   const std::vector<std::string> lines_ = {"a dog", "a man", "a girl", "a boy", "a man",
@@ -507,7 +506,7 @@ TEST_P(MemoryTest, ABatchThatDoesNotFitIsScoredInHalves) {
 }
 
 TEST(ScorePairs, NamesALineThatIsTooLong) {
-  const Model model = make_model({"", "transformer", "transformer", "none", 40});
+  const Model model = make_model({"", kTransformer, kTransformer, kNone, 40});
   std::vector<std::string> sources = {"a dog", "a man"}, targets = sources;
   for (int i = 0; i < 100; ++i) targets[1] += " a dog";
   try {

@@ -8,18 +8,19 @@ import re
 import sys
 
 # What a folder may include besides itself. It stands only on folders above it in this table, so
-# there is no cycle. config, data and eval know no model and no tensor.
+# there is no cycle. config, data and eval know no model and no tensor. What autograd and nn read of
+# config are the enums of config/choices.h.
 ENGINE = ["core", "tensor", "autograd", "ops"]
 MODELS = [*ENGINE, "hdf5", "nn", "config", "data", "models"]
 RUNS = [*MODELS, "eval", "decode", "train", "run"]
 LAYERS = {
     "core": [],
     "hdf5": ["core"],
-    "tensor": ["core"],
-    "autograd": ["core", "tensor"],
-    "ops": ["core", "tensor", "autograd"],
-    "nn": ENGINE,
     "config": ["core"],
+    "tensor": ["core"],
+    "autograd": ["core", "config", "tensor"],
+    "ops": ["core", "tensor", "autograd"],
+    "nn": [*ENGINE, "config"],
     "data": ["core", "hdf5", "config"],
     "models": MODELS,
     "eval": ["core"],

@@ -49,15 +49,15 @@ TEST(Limits, EndTraining) {
 TEST(Limits, TheBestIsByTheChosenMetric) {
   const Scores first{.step = 1, .loss = 3, .perplexity = 9, .bleu = 10};
   const Scores second{.step = 2, .loss = 4, .perplexity = 8, .bleu = 9};
-  const std::vector<std::pair<std::string, bool>> second_is_better = {
-      {"bleu", false}, {"loss", false}, {"perplexity", true}};
+  const std::vector<std::pair<StopMetric, bool>> second_is_better = {
+      {StopMetric::kBleu, false}, {StopMetric::kLoss, false}, {StopMetric::kPerplexity, true}};
   for (const auto& [metric, better] : second_is_better) {
     TrainingConfig config;
     config.stop_metric = metric;
     TrainingState state;
-    EXPECT_TRUE(record_scores(config, first, state)) << metric;
-    EXPECT_EQ(record_scores(config, second, state), better) << metric;
-    EXPECT_EQ(state.best, better ? second : first) << metric;
+    EXPECT_TRUE(record_scores(config, first, state)) << to_string(metric);
+    EXPECT_EQ(record_scores(config, second, state), better) << to_string(metric);
+    EXPECT_EQ(state.best, better ? second : first) << to_string(metric);
     EXPECT_EQ(state.latest, second);
     EXPECT_EQ(state.waited, better ? 0 : 1);
     EXPECT_FALSE(record_scores(config, second, state)) << "an equal one is no better";
@@ -70,7 +70,7 @@ TEST(Limits, TheBestIsByTheChosenMetric) {
 
 TEST(Limits, APlateauIsPatienceWithoutABetterScoreAfterTheWarmup) {
   TrainingConfig config;
-  config.schedule = "plateau";
+  config.schedule = ScheduleKind::kPlateau;
   config.plateau_patience = 2;
   config.warmup_steps = 2;
   TrainingState state;

@@ -35,7 +35,7 @@ class ModelFileTest : public InDirectory {
     const std::filesystem::path text = directory_ / "text";
     std::ofstream(text) << "a b c d e f g h\n";
     VocabularyConfig options;
-    options.type = "word";
+    options.type = VocabularyType::kWord;
     options.size = kPieces;
     return Vocabulary::train(options, {text.string()});
   }

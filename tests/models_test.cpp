@@ -231,15 +231,15 @@ TEST(Model, InitialWeightsFollowTheConfiguration) {
     }
     return most;
   };
-  config.initializer = "uniform";
+  config.initializer = InitializerKind::kUniform;
   config.init_scale = 0.25;
   EXPECT_LE(largest(), 0.25);
   EXPECT_GT(largest(), 0.24);
-  config.initializer = "normal";
+  config.initializer = InitializerKind::kNormal;
   EXPECT_GT(largest(), 0.5);
-  config.initializer = "xavier_uniform";
+  config.initializer = InitializerKind::kXavierUniform;
   const real uniform = largest();
-  config.initializer = "xavier_normal";
+  config.initializer = InitializerKind::kXavierNormal;
   EXPECT_GT(largest(), uniform);
 }
 
@@ -419,7 +419,7 @@ TEST(DeviceBatch, RefusesWhatDoesNotFit) {
 
 TEST(Model, LearnedPositionsHaveAnEnd) {
   ModelConfig config = small_model("transformer", "transformer");
-  config.encoder.positions = "learned";
+  config.encoder.positions = PositionKind::kLearned;
   config.encoder.max_positions = 5;
   const Model model(config, kVocabulary, kVocabulary, 1, Device{});
   EXPECT_EQ(model.longest_source(), 5);

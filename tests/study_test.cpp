@@ -62,12 +62,12 @@ TEST_F(StudyTest, SystemsAreTheBaseWithTheirOwnSettings) {
       study("settings: {training.batch_tokens: 70, decoding.beam_size: 3}\n");
   ASSERT_THAT(loaded.systems, SizeIs(2));
   EXPECT_EQ(loaded.systems[0].name, "hybrid");
-  EXPECT_EQ(loaded.systems[0].config.model.decoder.type, "transformer");
+  EXPECT_EQ(loaded.systems[0].config.model.decoder.type, StackType::kTransformer);
   EXPECT_EQ(loaded.systems[0].config.training.batch_tokens, 70);
   EXPECT_EQ(loaded.baseline, "hybrid");
   // The base's ffn_dim and heads have no effect on a GRU, and are left out.
   const Config run = loaded.run(loaded.systems[1], 2);
-  EXPECT_EQ(run.model.decoder.type, "gru");
+  EXPECT_EQ(run.model.decoder.type, StackType::kGru);
   EXPECT_EQ(run.model.encoder.dim, 6);
   EXPECT_EQ(run.decoding.beam_size, 3);
   EXPECT_EQ(run.seed, 2);
@@ -160,7 +160,7 @@ TEST_F(StudyTest, TheExampleOfTheHelpIsAStudy) {
       << contents(fs::path(project_directory()) / "configs" / "quickstart.yaml");
   const StudyConfig loaded = load_study(example);
   ASSERT_THAT(loaded.systems, SizeIs(2));
-  EXPECT_EQ(loaded.systems[1].config.model.decoder.type, "gru");
+  EXPECT_EQ(loaded.systems[1].config.model.decoder.type, StackType::kGru);
 }
 
 TEST_F(StudyTest, WhatASystemSetsInVainIsAMistake) {

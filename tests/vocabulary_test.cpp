@@ -9,6 +9,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using enum VocabularyType;
 
 class VocabularyTest : public DataTest {
  protected:
@@ -17,9 +18,10 @@ class VocabularyTest : public DataTest {
   }
 };
 
-class VocabularyTypeTest : public VocabularyTest, public testing::WithParamInterface<const char*> {
+class VocabularyTypeTest : public VocabularyTest,
+                           public testing::WithParamInterface<VocabularyType> {
  public:
-  static int size_of(const std::string& type) { return type == "char" ? 23 : 90; }
+  static int size_of(VocabularyType type) { return type == kChar ? 23 : 90; }
 };
 
 TEST_P(VocabularyTypeTest, EncodesAndDecodesAndKeepsItsIds) {
@@ -60,9 +62,8 @@ TEST_P(VocabularyTypeTest, ASizeBeyondTheTextIsAnErrorWithThePossibleSize) {
   EXPECT_EQ(train(small_vocabulary(GetParam(), possible)).size(), possible);
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, VocabularyTypeTest,
-                         testing::Values("unigram", "bpe", "char", "word"),
-                         [](const auto& test) { return std::string(test.param); });
+INSTANTIATE_TEST_SUITE_P(Types, VocabularyTypeTest, testing::Values(kUnigram, kBpe, kChar, kWord),
+                         [](const auto& test) { return to_string(test.param); });
 
 TEST_F(VocabularyTest, BeginAndEndLeaveNothingInText) {
   const Vocabulary vocabulary = train(small_vocabulary());
@@ -73,7 +74,7 @@ TEST_F(VocabularyTest, BeginAndEndLeaveNothingInText) {
 }
 
 TEST_F(VocabularyTest, ASizeBelowTheCharactersIsAnErrorWithTheNeededSize) {
-  for (const char* type : {"unigram", "bpe"}) {
+  for (const auto type : {kUnigram, kBpe}) {
     const std::string message = complaint([&] { train(small_vocabulary(type, 10)); });
     ASSERT_THAT(message, HasSubstr("vocabulary.size to "));
     const int needed = std::stoi(message.substr(message.find("vocabulary.size to ") + 19));
@@ -102,7 +103,7 @@ TEST_F(VocabularyTest, WhatIsWrongWithTheTextComesOut) {
 
 TEST_F(VocabularyTest, TextOfOneWordIsNoCrash) {
   const std::string file = write("word.en", "a\n");
-  for (const char* type : {"unigram", "bpe", "char", "word"})
+  for (const auto type : {kUnigram, kBpe, kChar, kWord})
     EXPECT_THAT(complaint([&] { Vocabulary::train(small_vocabulary(type), {file}); }),
                 HasSubstr("vocabulary"));
 }
@@ -119,7 +120,7 @@ TEST_F(VocabularyTest, UnknownIdsAreAnError) {
 
 TEST_F(VocabularyTest, SamplingIsReproducibleAndDiffersFromTheBest) {
   const std::vector<std::string> lines = invented_text(1, 50);
-  for (const char* type : {"unigram", "bpe"}) {
+  for (const auto type : {kUnigram, kBpe}) {
     const Vocabulary vocabulary = train(small_vocabulary(type));
     const auto sampled = vocabulary.encode_sampled(lines, 64, 0.2, 7);
     EXPECT_EQ(sampled, vocabulary.encode_sampled(lines, 64, 0.2, 7));
@@ -129,12 +130,12 @@ TEST_F(VocabularyTest, SamplingIsReproducibleAndDiffersFromTheBest) {
       EXPECT_EQ(vocabulary.decode(sampled[i]), lines[i]);
       different += sampled[i] != vocabulary.encode(lines[i]);
     }
-    EXPECT_GT(different, 10) << type;
+    EXPECT_GT(different, 10) << to_string(type);
   }
 }
 
 TEST_F(VocabularyTest, SamplingAWordVocabularyIsAnError) {
-  const Vocabulary vocabulary = train(small_vocabulary("word"));
+  const Vocabulary vocabulary = train(small_vocabulary(kWord));
   const std::vector<std::string> lines = {"bako"};
   EXPECT_THAT(complaint([&] { vocabulary.encode_sampled(lines, 64, 0.1, 1); }),
               HasSubstr("unigram or bpe"));

@@ -7,6 +7,8 @@
 
 namespace dragoman {
 
+enum class PrecisionSetting;  // config/choices.h
+
 /// What the matrix products of a tape read (Tape::set_products).
 struct Precision {
   Precision(DType of = DType::kReal, bool short_fractions = false)
@@ -15,10 +17,10 @@ struct Precision {
   bool tf32;       ///< On a GPU, see Gemm::tf32.
 };
 
-/// Of the setting `key` with the value "fp32", "tf32", "bf16", or "auto": bf16 where the device
-/// multiplies such numbers by itself, fp32 elsewhere. Throws Error, naming the key, where it does
-/// not multiply what was asked for.
-Precision precision_of(const std::string& value, const std::string& key, Device device);
+/// Of the value of the setting `key`; kAuto is bf16 where the device multiplies such numbers by
+/// itself, fp32 elsewhere. Throws Error, naming the key, where it does not multiply what was asked
+/// for.
+Precision precision_of(PrecisionSetting value, const std::string& key, Device device);
 
 /// "fp32", "tf32" or "bf16".
 std::string to_string(Precision precision);

@@ -35,9 +35,9 @@ void compare(const CompareOptions& options) {
 // The keys of a study with what they mean, from its list of fields.
 class KeyLister {
  public:
-  template <class T>
-  void operator()(const char* name, T&, const char* doc, const Rule& rule = {}) {
-    const std::string allowed = rule.text();
+  template <class T, class... Given>
+  void operator()(const char* name, const T& field, const char* doc, const Given&... given) {
+    const std::string allowed = facts_of(field, given...).rule.text();
     text_ += fmt::format("  {:<18}{}{}\n", prefix_ + name, doc,
                          allowed.empty() ? "" : " (" + allowed + ")");
   }

@@ -21,13 +21,17 @@ struct ConfigOptions {
 struct JsonFields {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
 
-  template <class T>
-  void operator()(const char* name, const T& field, const char*, const Rule& = {},
-                  const Condition& condition = {}) {
-    if (condition.holds) json[name] = field;
+  template <class T, class... Given>
+  void operator()(const char* name, const T& field, const char*, const Given&... given) {
+    if (!facts_of(field, given...).condition.holds) return;
+    if constexpr (Choice<T>) {
+      json[name] = to_string(field);
+    } else {
+      json[name] = field;
+    }
   }
-  template <class Section>
-  void section(const char* name, Section& fields, const char*) {
+  template <class Section, class... Given>
+  void section(const char* name, Section& fields, const char*, const Given&...) {
     JsonFields inner;
     fields.fields(inner);
     json[name] = inner.json;

@@ -15,21 +15,21 @@ class OptionMaker {
   OptionMaker(CLI::App& verb, DecodingSettings given, std::string_view without)
       : verb_(verb), given_(std::move(given)), without_(without) {}
 
-  template <class T>
-  void operator()(const char* name, T&, const char* doc, const Rule& rule = {}) {
+  template <class T, class... Given>
+  void operator()(const char* name, const T& field, const char* doc, const Given&... given) {
     if (name == without_) return;
     std::string option = std::string("--") + name;
     std::ranges::replace(option, '_', '-');
-    const std::string allowed = rule.text();
+    const std::string allowed = facts_of(field, given...).rule.text();
     verb_
         .add_option_function<std::string>(
             option,
-            [given = given_, option,
+            [settings = given_, option,
              key = std::string("decoding.") + name](const std::string& value) {
-              given->push_back({option, key, value});
+              settings->push_back({option, key, value});
             },
             allowed.empty() ? doc : std::string(doc) + " (" + allowed + ")")
-        ->type_name(std::is_same_v<T, std::string> ? "NAME" : "N")
+        ->type_name(std::is_arithmetic_v<T> ? "N" : "NAME")
         ->group("How translations are searched for (left out: as the model's configuration says)");
   }
 

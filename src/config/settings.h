@@ -73,6 +73,10 @@ inline const char* kind_of(int64_t) { return "a whole number"; }
 inline const char* kind_of(double) { return "a number"; }
 inline const char* kind_of(bool) { return "true or false"; }
 inline const char* kind_of(const std::string&) { return "text"; }
+template <Choice Enum>
+const char* kind_of(Enum) {
+  return "text";
+}
 inline const char* kind_of(const std::vector<std::string>&) { return "a list such as [one, two]"; }
 inline const char* kind_of(const std::vector<int64_t>&) { return "a list such as [1, 2]"; }
 
@@ -80,6 +84,13 @@ bool convert(const YAML::Node& node, std::string& out);
 template <class T>
 bool convert(const YAML::Node& node, T& out) {
   return node.IsScalar() && YAML::convert<T>::decode(node, out);
+}
+template <Choice Enum>
+bool convert(const YAML::Node& node, Enum& out) {
+  const std::optional<Enum> choice =
+      node.IsScalar() ? find_choice<Enum>(node.Scalar()) : std::nullopt;
+  if (choice) out = *choice;
+  return choice.has_value();
 }
 /// A single value is a list of one.
 template <class T>
@@ -96,6 +107,10 @@ bool convert(const YAML::Node& node, std::vector<T>& out) {
 
 inline bool allows(const Rule& rule, double value) { return rule.allows(value); }
 inline bool allows(const Rule& rule, const std::string& value) { return rule.allows(value); }
+template <Choice Enum>
+bool allows(const Rule&, Enum) {
+  return true;
+}
 template <class T>
 bool allows(const Rule& rule, const std::vector<T>& values) {
   return !(rule.filled && values.empty()) &&
@@ -109,31 +124,31 @@ class SettingsReader {
   SettingsReader(Settings& settings, std::string lister)
       : settings_(settings), lister_(std::move(lister)) {}
 
-  template <class T>
-  void operator()(const char* name, T& field, const char*, const Rule& rule = {},
-                  const Condition& condition = {}) {
+  template <class T, class... Given>
+  void operator()(const char* name, T& field, const char*, const Given&... given) {
+    const Facts facts = facts_of(field, given...);
     const std::string key = prefix_ + name;
     keys_.push_back({key, kind_of(field)});
     Setting* const setting = settings_.find(key);
     if (setting == nullptr) return;
     setting->taken = true;
     T value{};
-    if (!convert(setting->value, value) || !allows(rule, value)) {
-      const std::string allowed = rule.text();
+    if (!convert(setting->value, value) || !allows(facts.rule, value)) {
+      const std::string allowed = facts.rule.text();
       problem(*setting, fmt::format("expected {}{}{}, found '{}'", kind_of(field),
                                     allowed.empty() ? "" : ", ", allowed, shown(setting->value)));
-    } else if (!condition.holds) {
+    } else if (!facts.condition.holds) {
       if (!setting->inherited) {
         idle_.push_back(fmt::format("{}: {} has no effect here: it applies only when {}",
-                                    setting->where, key, condition.text));
+                                    setting->where, key, facts.condition.text));
       }
     } else {
       field = std::move(value);
     }
   }
 
-  template <class Section>
-  void section(const char* name, Section& fields, const char*) {
+  template <class Section, class... Given>
+  void section(const char* name, Section& fields, const char*, const Given&...) {
     const std::string outer = prefix_;
     const std::string key = prefix_ + name;
     keys_.push_back({key, ""});

@@ -34,9 +34,9 @@ void validate_stack(const StackConfig& stack, const std::string& key, int64_t lo
   v.require(stack.dim % stack.heads == 0,
             "{0}.dim ({1}) must be a multiple of {0}.heads ({2}): choose heads that divide it", key,
             stack.dim, stack.heads);
-  v.require(stack.positions != "sinusoidal" || stack.dim % 2 == 0,
+  v.require(stack.positions != PositionKind::kSinusoidal || stack.dim % 2 == 0,
             "{0}.dim ({1}) must be even for sinusoidal positions", key, stack.dim);
-  v.require(stack.positions != "learned" || stack.max_positions >= longest,
+  v.require(stack.positions != PositionKind::kLearned || stack.max_positions >= longest,
             "{}.max_positions ({}) is too few: data.max_length and decoding.max_length ask for {}",
             key, stack.max_positions, longest);
 }
@@ -48,7 +48,7 @@ void validate_model(const Config& config, Validator& v) {
   validate_stack(encoder, "model.encoder", int64_t{1} + config.data.max_length, v);
   validate_stack(decoder, "model.decoder",
                  int64_t{1} + std::max(config.data.max_length, config.decoding.max_length), v);
-  v.require(!(decoder.is_recurrent() && decoder.attention == "dot") ||
+  v.require(!(decoder.is_recurrent() && decoder.attention == AttentionKind::kDot) ||
                 decoder.dim == encoder.memory_width(),
             "model.decoder.attention: dot compares vectors of one width, but model.decoder.dim is "
             "{} and the encoder's states have {}: make them equal or choose general",
@@ -68,23 +68,25 @@ void validate_model(const Config& config, Validator& v) {
 }
 
 void validate_training(const TrainingConfig& training, Validator& v) {
-  const bool decays = training.schedule == "linear" || training.schedule == "cosine";
-  const bool by_warmup = training.schedule == "inverse_sqrt" || training.schedule == "noam";
-  const int64_t end = training.schedule_steps != 0 ? training.schedule_steps : training.max_steps;
+  const bool ends = training.schedule_ends();
+  const bool by_warmup =
+      training.schedule == ScheduleKind::kInverseSqrt || training.schedule == ScheduleKind::kNoam;
+  const int64_t end = training.schedule_end();
   v.require(training.max_steps > 0 || training.max_epochs > 0 || training.max_minutes > 0 ||
                 training.stop_patience > 0,
             "training would never end: set training.max_steps, max_epochs, max_minutes or "
             "stop_patience");
   v.require(!by_warmup || training.warmup_steps > 0,
             "training.schedule: {} needs training.warmup_steps of at least 1", training.schedule);
-  v.require(!decays || end > 0,
+  v.require(!ends || end > 0,
             "training.schedule: {} needs training.schedule_steps or training.max_steps",
             training.schedule);
-  v.require(!decays || end <= 0 || end > training.warmup_steps,
+  v.require(!ends || end <= 0 || end > training.warmup_steps,
             "training.schedule: {} ends at step {}, which must come after training.warmup_steps "
             "({})",
             training.schedule, end, training.warmup_steps);
-  v.require(training.schedule == "noam" || training.schedule == "constant" ||
+  v.require(training.schedule == ScheduleKind::kNoam ||
+                training.schedule == ScheduleKind::kConstant ||
                 training.minimum_learning_rate <= training.learning_rate,
             "training.minimum_learning_rate ({}) is above training.learning_rate ({})",
             training.minimum_learning_rate, training.learning_rate);

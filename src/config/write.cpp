@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "config/config.h"
 
@@ -50,6 +51,10 @@ std::string value_text(const std::string& value) {
   }
   return quoted + '"';
 }
+template <Choice Enum>
+std::string value_text(Enum value) {
+  return value_text(to_string(value));
+}
 std::string value_text(const std::vector<std::string>& values) {
   std::vector<std::string> texts;
   for (const std::string& value : values) texts.push_back(value_text(value));
@@ -62,18 +67,20 @@ class YamlWriter {
  public:
   explicit YamlWriter(bool commented) : commented_(commented) {}
 
-  template <class T>
-  void operator()(const char* name, const T& field, const char* doc, const Rule& rule = {},
-                  const Condition& condition = {}) {
+  template <class T, class... Given>
+  void operator()(const char* name, const T& field, const char* doc, const Given&... given) {
+    const Facts facts = facts_of(field, given...);
+    const Condition& condition = facts.condition;
     if (!condition.holds && !commented_) return;
     std::string comment = doc;
-    if (const std::string allowed = rule.text(); !allowed.empty()) comment += " (" + allowed + ")";
+    if (const std::string allowed = facts.rule.text(); !allowed.empty())
+      comment += " (" + allowed + ")";
     if (!condition.holds) comment += " [only when " + condition.text + "]";
     line(fmt::format("{}{}: {}", condition.holds ? "" : "# ", name, value_text(field)), comment);
   }
 
-  template <class Section>
-  void section(const char* name, Section& fields, const char* doc) {
+  template <class Section, class... Given>
+  void section(const char* name, Section& fields, const char* doc, const Given&...) {
     if (commented_) text_ += '\n';
     line(fmt::format("{}:", name), doc);
     ++depth_;
@@ -98,28 +105,33 @@ class YamlWriter {
 struct Listed {
   std::string key;
   std::string value;
+  bool free_to_change = false;
+  bool shapes_model = false;
 };
 
 class Lister {
  public:
-  template <class T>
-  void operator()(const char* name, const T& field, const char*, const Rule& = {},
-                  const Condition& condition = {}) {
-    list_.push_back({prefix_ + name, condition.holds ? value_text(field) : "(none)"});
+  template <class T, class... Given>
+  void operator()(const char* name, const T& field, const char*, const Given&... given) {
+    const Facts facts = facts_of(field, given...);
+    list_.push_back({prefix_ + name, facts.condition.holds ? value_text(field) : "(none)",
+                     facts.free_to_change, facts.shapes_model.value_or(shapes_model_)});
   }
 
-  template <class Section>
-  void section(const char* name, Section& fields, const char*) {
-    const std::string outer = prefix_;
-    prefix_ += std::string(name) + ".";
-    fields.fields(*this);
-    prefix_ = outer;
+  template <class Section, class... Given>
+  void section(const char* name, Section& fields, const char*, const Given&... given) {
+    Lister inner;
+    inner.prefix_ = prefix_ + name + ".";
+    inner.shapes_model_ = facts_of(fields, given...).shapes_model.value_or(shapes_model_);
+    fields.fields(inner);
+    std::ranges::move(inner.list_, std::back_inserter(list_));
   }
 
   const std::vector<Listed>& list() const { return list_; }
 
  private:
   std::string prefix_;
+  bool shapes_model_ = false;  // what the section says
   std::vector<Listed> list_;
 };
 
@@ -147,8 +159,11 @@ std::vector<Difference> diff(const Config& before, const Config& after) {
   const std::vector<Listed> new_settings = listed(after);
   std::vector<Difference> differences;
   for (size_t i = 0; i < old_settings.size(); ++i) {
-    if (old_settings[i].value != new_settings[i].value)
-      differences.push_back({old_settings[i].key, old_settings[i].value, new_settings[i].value});
+    const Listed& setting = new_settings[i];
+    if (old_settings[i].value != setting.value) {
+      differences.push_back({setting.key, old_settings[i].value, setting.value,
+                             setting.free_to_change, setting.shapes_model});
+    }
   }
   return differences;
 }

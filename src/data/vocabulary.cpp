@@ -111,7 +111,7 @@ Vocabulary Vocabulary::train(const VocabularyConfig& config,
   text.throw_failure();
   check(!text.done(), "the training text is empty: {} has no line with text", name);
   const std::unordered_map<std::string, std::string> options = {
-      {"model_type", config.type},
+      {"model_type", to_string(config.type)},
       {"vocab_size", std::to_string(config.size)},
       {"character_coverage", fmt::format("{}", config.character_coverage)},
       {"input_sentence_size", kTrainingSentences},

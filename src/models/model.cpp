@@ -11,26 +11,26 @@ namespace dragoman {
 namespace {
 
 std::unique_ptr<Encoder> make_encoder(const Scope& scope, const EncoderConfig& config) {
-  if (config.is_transformer()) return std::make_unique<TransformerEncoder>(scope, config);
-  return std::make_unique<RecurrentEncoder>(scope, config);
+  switch (config.type) {
+    case StackType::kTransformer:
+      return std::make_unique<TransformerEncoder>(scope, config);
+    case StackType::kLstm:
+    case StackType::kGru:
+      return std::make_unique<RecurrentEncoder>(scope, config);
+  }
+  fail_unknown(config.type);
 }
 
 std::unique_ptr<Decoder> make_decoder(const Scope& scope, const DecoderConfig& config,
                                       int64_t memory_dim) {
-  if (config.is_transformer()) {
-    return std::make_unique<TransformerDecoder>(scope, config, memory_dim);
+  switch (config.type) {
+    case StackType::kTransformer:
+      return std::make_unique<TransformerDecoder>(scope, config, memory_dim);
+    case StackType::kLstm:
+    case StackType::kGru:
+      return std::make_unique<RecurrentDecoder>(scope, config, memory_dim);
   }
-  return std::make_unique<RecurrentDecoder>(scope, config, memory_dim);
-}
-
-Initializer make_initializer(const ModelConfig& config) {
-  using Kind = Initializer::Kind;
-  const std::string& name = config.initializer;
-  const Kind kind = name == "xavier_uniform"  ? Kind::kXavierUniform
-                    : name == "xavier_normal" ? Kind::kXavierNormal
-                    : name == "normal"        ? Kind::kNormal
-                                              : Kind::kUniform;
-  return {.kind = kind, .scale = config.init_scale};
+  fail_unknown(config.type);
 }
 
 }  // namespace
@@ -62,7 +62,7 @@ Model::Model(const ModelConfig& config, int64_t source_vocabulary, int64_t targe
           : (scope / "output")
                 .add("weight", {target_vocabulary, config.decoder.output_width()}, Start::kWeights);
   output_bias_ = (scope / "output").add("bias", {target_vocabulary}, Start::kZeros);
-  parameters_.allocate(device, seed, make_initializer(config));
+  parameters_.allocate(device, seed, {.kind = config.initializer, .scale = config.init_scale});
 }
 
 TokenBatch Model::load(const Sentences& sources) const {

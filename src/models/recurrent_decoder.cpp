@@ -30,14 +30,9 @@ struct RecurrentDecoder::State : DecoderState {
 
 RecurrentDecoder::RecurrentDecoder(const Scope& scope, const DecoderConfig& config,
                                    int64_t memory_dim)
-    : attention_(config.attention == "none"       ? Attention::kNone
-                 : config.attention == "additive" ? Attention::kAdditive
-                 : config.attention == "dot"      ? Attention::kDot
-                                                  : Attention::kGeneral),
-      readout_(config.readout == "maxout" ? Readout::kMaxout
-               : config.readout == "tanh" ? Readout::kTanh
-                                          : Readout::kLinear),
-      input_feeding_(config.input_feeding && config.attention != "none"),
+    : attention_(config.attention),
+      readout_(config.readout),
+      input_feeding_(config.input_feeding && config.attention != AttentionKind::kNone),
       residual_(config.residual),
       embedding_dropout_(static_cast<real>(config.embedding_dropout)),
       dropout_(static_cast<real>(config.dropout)),
@@ -53,21 +48,21 @@ RecurrentDecoder::RecurrentDecoder(const Scope& scope, const DecoderConfig& conf
       cell_bridges_.emplace_back(place / "cell_bridge", memory_dim, config.dim);
     }
   }
-  if (attention_ == Attention::kNone || attention_ == Attention::kAdditive) {
+  if (attention_ == AttentionKind::kNone || attention_ == AttentionKind::kAdditive) {
     from_context_ = cells_[0].input_layer(scope / "0" / "from_context", memory_dim, false);
   }
   if (input_feeding_) {
     from_readout_ = cells_[0].input_layer(scope / "0" / "from_readout", readout_dim_, false);
   }
-  if (attention_ == Attention::kAdditive) {
+  if (attention_ == AttentionKind::kAdditive) {
     query_ = Linear(scope / "attention" / "query", config.dim, config.attention_dim);
     key_ = Linear(scope / "attention" / "key", memory_dim, config.attention_dim, false);
     alignment_ = (scope / "attention").add("weight", {config.attention_dim}, Start::kWeights);
   }
-  if (attention_ == Attention::kGeneral) {
+  if (attention_ == AttentionKind::kGeneral) {
     key_ = Linear(scope / "attention" / "key", memory_dim, config.dim, false);
   }
-  const int64_t inner = (readout_ == Readout::kMaxout ? 2 : 1) * readout_dim_;
+  const int64_t inner = (readout_ == ReadoutKind::kMaxout ? 2 : 1) * readout_dim_;
   read_state_ = Linear(scope / "readout" / "state", config.dim, inner);
   read_embedding_ = Linear(scope / "readout" / "embedding", config.embedding_dim, inner, false);
   read_context_ = Linear(scope / "readout" / "context", memory_dim, inner, false);
@@ -84,9 +79,16 @@ RecurrentDecoder::Context RecurrentDecoder::prepare(Tape& tape, const Memory& me
       .query_offsets = iota(memory.packing.sentences() + 1, memory.packing.offsets.device()),
       .key_offsets = memory.packing.offsets,
       .longest_key = memory.packing.longest};
-  if (attention_ == Attention::kDot) context.keys = memory.states;
-  if (attention_ == Attention::kAdditive || attention_ == Attention::kGeneral) {
-    context.keys = key_(tape, memory.states);
+  switch (attention_) {
+    case AttentionKind::kNone:
+      break;
+    case AttentionKind::kDot:
+      context.keys = memory.states;
+      break;
+    case AttentionKind::kAdditive:
+    case AttentionKind::kGeneral:
+      context.keys = key_(tape, memory.states);
+      break;
   }
   return context;
 }
@@ -102,7 +104,7 @@ RecurrentDecoder::Carried RecurrentDecoder::initial(Tape& tape, const Memory& me
          cell_bridges_.empty() ? Variable() : cell_bridges_[number](tape, summary)});
   }
   carried.top = carried.layers.back().hidden;
-  if (attention_ == Attention::kNone) {
+  if (attention_ == AttentionKind::kNone) {
     carried.summary = summary;
     carried.from_summary = from_context_(tape, summary, input_type(tape));
   }
@@ -134,7 +136,7 @@ Variable RecurrentDecoder::attend(Tape& tape, const Context& context, const Vari
                                   Tensor* weights) const {
   AttentionLayout layout = context.layout;
   layout.query_offsets = layout.query_offsets.view(0, {query.rows() + 1});
-  if (attention_ == Attention::kAdditive) {
+  if (attention_ == AttentionKind::kAdditive) {
     return additive_attention(tape, query_.step(tape, query), context.keys, *alignment_,
                               context.values, layout, tape.products(), weights);
   }
@@ -148,11 +150,11 @@ Variable RecurrentDecoder::attend(Tape& tape, const Context& context, const Vari
 void RecurrentDecoder::advance(Tape& tape, const Context& context, const Variable& from_embedding,
                                Carried& carried, Tensor* weights) const {
   Variable inputs = from_embedding, from_context;
-  if (attention_ == Attention::kNone) {
+  if (attention_ == AttentionKind::kNone) {
     carried.context = carried.summary;
     from_context = carried.from_summary;
   }
-  if (attention_ == Attention::kAdditive) {
+  if (attention_ == AttentionKind::kAdditive) {
     carried.context = attend(tape, context, carried.top, weights);
     from_context = from_context_.step(tape, carried.context, input_type(tape));
   }
@@ -169,7 +171,7 @@ void RecurrentDecoder::advance(Tape& tape, const Context& context, const Variabl
     below = residual_ && number > 0 ? add(tape, below, state.hidden) : state.hidden;
   }
   carried.top = below;
-  if (attention_ == Attention::kDot || attention_ == Attention::kGeneral) {
+  if (attention_ == AttentionKind::kDot || attention_ == AttentionKind::kGeneral) {
     carried.context = attend(tape, context, carried.top, weights);
   }
 }
@@ -178,9 +180,15 @@ Variable RecurrentDecoder::read_out(Tape& tape, const Variable& state, const Var
                                     const Variable& context) const {
   Variable sum = add(tape, read_state_(tape, state), read_embedding_(tape, embedded));
   sum = add(tape, sum, read_context_(tape, context));
-  if (readout_ == Readout::kMaxout) sum = maxout(tape, sum);
-  if (readout_ == Readout::kTanh) sum = dragoman::tanh(tape, sum);
-  return sum;
+  switch (readout_) {
+    case ReadoutKind::kMaxout:
+      return maxout(tape, sum);
+    case ReadoutKind::kTanh:
+      return dragoman::tanh(tape, sum);
+    case ReadoutKind::kLinear:
+      return sum;
+  }
+  fail_unknown(readout_);
 }
 
 Variable RecurrentDecoder::decode(Tape& tape, const Memory& memory, const Variable& embedded,

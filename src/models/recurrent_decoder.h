@@ -1,6 +1,5 @@
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "config/config.h"
@@ -32,12 +31,10 @@ class RecurrentDecoder : public Decoder {
   DecoderStep step(Tape& tape, DecoderState& state, const Variable& embedded,
                    bool want_attention) const override;
   void reorder(DecoderState& state, const Tensor& rows) const override;
-  bool has_attention() const override { return attention_ != Attention::kNone; }
+  bool has_attention() const override { return attention_ != AttentionKind::kNone; }
   SideLimits limits() const override { return {.longest = 1 << 20, .in_time = true}; }
 
  private:
-  enum class Attention { kNone, kAdditive, kDot, kGeneral };
-  enum class Readout { kMaxout, kTanh, kLinear };
   // What does not change from step to step.
   struct Context;
   // What does; the rows of all are the same hypotheses.
@@ -59,8 +56,8 @@ class RecurrentDecoder : public Decoder {
   Variable read_out(Tape& tape, const Variable& state, const Variable& embedded,
                     const Variable& context) const;
 
-  Attention attention_;
-  Readout readout_;
+  AttentionKind attention_;
+  ReadoutKind readout_;
   bool input_feeding_;
   bool residual_;
   real embedding_dropout_;

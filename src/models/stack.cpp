@@ -17,8 +17,8 @@ BlockOptions block_options(const StackConfig& config) {
   return {.dim = config.dim,
           .heads = config.heads,
           .ffn_dim = config.ffn_dim,
-          .pre_norm = config.norm == "pre",
-          .normalization = normalization_kind(config.normalization),
+          .pre_norm = config.norm == NormPlacement::kPre,
+          .normalization = config.normalization,
           .activation = config.activation,
           .dropout = static_cast<real>(config.dropout),
           .attention_dropout = static_cast<real>(config.attention_dropout),
@@ -26,8 +26,13 @@ BlockOptions block_options(const StackConfig& config) {
 }
 
 Positions make_positions(const Scope& scope, const StackConfig& config) {
-  if (config.positions == "sinusoidal") return Positions(config.dim);
-  return Positions(scope / "positions", config.dim, config.max_positions);
+  switch (config.positions) {
+    case PositionKind::kSinusoidal:
+      return Positions(config.dim);
+    case PositionKind::kLearned:
+      return Positions(scope / "positions", config.dim, config.max_positions);
+  }
+  fail_unknown(config.positions);
 }
 
 }  // namespace

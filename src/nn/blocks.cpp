@@ -25,7 +25,7 @@ FeedForward::FeedForward(const Scope& scope, const BlockOptions& options)
 
 Variable FeedForward::operator()(Tape& tape, const Variable& x) const {
   const DType type = tape.products();
-  if (activation_ == "relu" && !(tape.training() && dropout_ > 0)) {
+  if (activation_ == Activation::kRelu && !(tape.training() && dropout_ > 0)) {
     return feed_forward(tape, x, in_.weight(), in_.bias(), out_.weight(), out_.bias(), type);
   }
   return out_(tape,

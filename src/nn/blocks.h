@@ -2,8 +2,6 @@
 // with its dropout and normalisation, and the feed-forward block.
 #pragma once
 
-#include <string>
-
 #include "nn/layers.h"
 
 namespace dragoman {
@@ -16,7 +14,7 @@ struct BlockOptions {
   bool pre_norm =
       true;  ///< Normalise what enters a block (Xiong et al. 2020), or the residual sum.
   Normalization::Kind normalization = Normalization::Kind::kLayerNorm;
-  std::string activation = "relu";
+  Activation activation = Activation::kRelu;
   real dropout = 0;             ///< Of what a block adds.
   real attention_dropout = 0;   ///< Of the attention weights.
   real activation_dropout = 0;  ///< Inside the feed-forward block.
@@ -74,7 +72,7 @@ class FeedForward {
  private:
   Linear in_;
   Linear out_;
-  std::string activation_;
+  Activation activation_ = Activation::kRelu;
   real dropout_ = 0;
 };
 

@@ -46,25 +46,36 @@ SumAndNorm Normalization::operator()(Tape& tape, const Variable& x, const Variab
              : add_rms_norm(tape, x, added, dropout, *gain_, kEpsilon, type);
 }
 
-Normalization::Kind normalization_kind(const std::string& name) {
-  if (name == "layer_norm") return Normalization::Kind::kLayerNorm;
-  check(name == "rms_norm", "'{}' is no normalisation", name);
-  return Normalization::Kind::kRmsNorm;
+Variable activate(Tape& tape, Activation activation, const Variable& x, const Epilogue& epilogue) {
+  switch (activation) {
+    case Activation::kRelu:
+      return relu(tape, x, epilogue);
+    case Activation::kGelu:
+      return gelu(tape, x, epilogue);
+    case Activation::kSilu:
+      return silu(tape, x, epilogue);
+    case Activation::kGlu:
+      return glu(tape, x, epilogue);
+    case Activation::kSwiglu:
+      return swiglu(tape, x, epilogue);
+    case Activation::kGeglu:
+      return geglu(tape, x, epilogue);
+  }
+  fail_unknown(activation);
 }
 
-Variable activate(Tape& tape, const std::string& name, const Variable& x,
-                  const Epilogue& epilogue) {
-  if (name == "relu") return relu(tape, x, epilogue);
-  if (name == "gelu") return gelu(tape, x, epilogue);
-  if (name == "silu") return silu(tape, x, epilogue);
-  if (name == "glu") return glu(tape, x, epilogue);
-  if (name == "swiglu") return swiglu(tape, x, epilogue);
-  check(name == "geglu", "'{}' is no activation", name);
-  return geglu(tape, x, epilogue);
-}
-
-bool is_gated(const std::string& name) {
-  return name == "glu" || name == "swiglu" || name == "geglu";
+bool is_gated(Activation activation) {
+  switch (activation) {
+    case Activation::kRelu:
+    case Activation::kGelu:
+    case Activation::kSilu:
+      return false;
+    case Activation::kGlu:
+    case Activation::kSwiglu:
+    case Activation::kGeglu:
+      return true;
+  }
+  fail_unknown(activation);
 }
 
 Positions::Positions(int64_t dim) : dim_(dim), sinusoids_(std::make_shared<Sinusoids>()) {}

@@ -6,8 +6,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <string>
 
+#include "config/choices.h"
 #include "nn/packing.h"
 #include "nn/parameters.h"
 #include "ops/ops.h"
@@ -38,7 +38,7 @@ class Linear {
 /// Layer normalisation, or that of the root mean square, with a trained gain (and bias).
 class Normalization {
  public:
-  enum class Kind { kLayerNorm, kRmsNorm };
+  using Kind = NormalizationKind;
   Normalization() = default;
   Normalization(const Scope& scope, int64_t dim, Kind kind = Kind::kLayerNorm);
   /// The rows of x, normalised, written as `type`.
@@ -53,14 +53,10 @@ class Normalization {
   Parameter bias_;
 };
 
-/// "layer_norm" or "rms_norm".
-Normalization::Kind normalization_kind(const std::string& name);
-
-/// An activation by its name: relu, gelu, silu, or the gated glu, swiglu, geglu, which halve the
-/// columns.
-Variable activate(Tape& tape, const std::string& name, const Variable& x, const Epilogue& epilogue);
-/// Whether the activation `name` takes twice the columns that it gives.
-bool is_gated(const std::string& name);
+/// The activation of x; a gated one halves the columns.
+Variable activate(Tape& tape, Activation activation, const Variable& x, const Epilogue& epilogue);
+/// Whether it takes twice the columns that it gives.
+bool is_gated(Activation activation);
 
 /// Adds to each token a vector that tells its place in the sentence: the sines and cosines of
 /// Vaswani et al. 2017, section 3.5 (the sines in the first half of the columns, the cosines in the

@@ -9,12 +9,13 @@
 #include <vector>
 
 #include "autograd/tape.h"
+#include "config/choices.h"
 
 namespace dragoman {
 
 /// The distribution of initial weights. Xavier: Glorot and Bengio 2010, equation 16.
 struct Initializer {
-  enum class Kind { kXavierUniform, kXavierNormal, kNormal, kUniform };
+  using Kind = InitializerKind;
   Kind kind = Kind::kXavierUniform;
   double scale = 0.02;  ///< Standard deviation of kNormal, limit of kUniform.
 };

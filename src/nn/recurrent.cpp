@@ -54,10 +54,16 @@ RecurrentState RecurrentCell::advance(Tape& tape, Variable inputs, Variable recu
   return {next.hidden, next.cell};
 }
 
-RecurrentCell::Kind cell_kind(const std::string& name) {
-  if (name == "gru") return RecurrentCell::Kind::kGru;
-  check(name == "lstm", "'{}' is no recurrent cell", name);
-  return RecurrentCell::Kind::kLstm;
+RecurrentCell::Kind cell_kind(StackType type) {
+  switch (type) {
+    case StackType::kGru:
+      return RecurrentCell::Kind::kGru;
+    case StackType::kLstm:
+      return RecurrentCell::Kind::kLstm;
+    case StackType::kTransformer:
+      break;
+  }
+  fail("'{}' is no recurrent cell", type);
 }
 
 RecurrentLayer::RecurrentLayer(const Scope& scope, RecurrentCell::Kind kind, int64_t in,

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "nn/layers.h"
@@ -59,8 +58,8 @@ class RecurrentCell {
   Normalization state_norm_;
 };
 
-/// "gru" or "lstm".
-RecurrentCell::Kind cell_kind(const std::string& name);
+/// That of a recurrent stack.
+RecurrentCell::Kind cell_kind(StackType type);
 
 /// One direction of one layer over whole sentences.
 class RecurrentLayer {

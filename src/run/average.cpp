@@ -5,15 +5,6 @@
 #include "run/checkpoint.h"
 
 namespace dragoman {
-namespace {
-
-// Whether models that differ in that setting compute something else.
-bool shapes_model(const std::string& key) {
-  const bool for_training = key.starts_with("model.init") || key.ends_with("dropout");
-  return key.starts_with("model.") && !for_training;
-}
-
-}  // namespace
 
 void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
                          const std::filesystem::path& output) {
@@ -33,8 +24,8 @@ void average_checkpoints(const std::vector<std::filesystem::path>& checkpoints,
           "{}: has another vocabulary than {}: only checkpoints of one vocabulary can be averaged",
           reader.path().string(), first.path.string());
     for (const Difference& difference : diff(first.config, reader.config())) {
-      check(!shapes_model(difference.key), "{}: is another model than {}: {}",
-            reader.path().string(), first.path.string(), difference.text());
+      check(!difference.shapes_model, "{}: is another model than {}: {}", reader.path().string(),
+            first.path.string(), difference.text());
     }
     reader.read(reader.model_group(), parameters, next);
     const auto number = static_cast<double>(i);

@@ -32,17 +32,28 @@ double fraction_done(const TrainingConfig& config, const TrainingState& state) {
   return std::min(fraction, 1.0);
 }
 
+namespace {
+
+bool is_better(const Scores& scores, const Scores& best, StopMetric metric) {
+  switch (metric) {
+    case StopMetric::kBleu:
+      return std::pair(scores.bleu, -scores.loss) > std::pair(best.bleu, -best.loss);
+    case StopMetric::kLoss:
+      return scores.loss < best.loss;
+    case StopMetric::kPerplexity:
+      return scores.perplexity < best.perplexity;
+  }
+  fail_unknown(metric);
+}
+
+}  // namespace
+
 bool record_scores(const TrainingConfig& config, const Scores& scores, TrainingState& state) {
-  const Scores& best = state.best;
-  const bool better = best.step == 0 ? true
-                      : config.stop_metric == "bleu"
-                          ? std::pair(scores.bleu, -scores.loss) > std::pair(best.bleu, -best.loss)
-                      : config.stop_metric == "loss" ? scores.loss < best.loss
-                                                     : scores.perplexity < best.perplexity;
+  const bool better = state.best.step == 0 || is_better(scores, state.best, config.stop_metric);
   state.latest = scores;
   if (better) state.best = scores;
   state.waited = better ? 0 : state.waited + 1;
-  if (config.schedule == "plateau" && scores.step > config.warmup_steps) {
+  if (config.schedule == ScheduleKind::kPlateau && scores.step > config.warmup_steps) {
     state.plateau_waited = better ? 0 : state.plateau_waited + 1;
     if (state.plateau_waited >= config.plateau_patience) {
       state.plateau_waited = 0;

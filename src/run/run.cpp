@@ -2,9 +2,6 @@
 
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <array>
-
 #include "core/check.h"
 #include "core/files.h"
 #include "core/log.h"
@@ -76,7 +73,8 @@ void describe_model(const Config& config, const TrainingData& data, const Traine
             config.model.encoder.type, config.model.decoder.type,
             trainer.model().parameters().count(), data.vocabularies.source.size(),
             data.vocabularies.target.size(), to_string(trainer.precision()), thread_count());
-  if (config.training.precision == "auto" && trainer.precision().products == DType::kReal)
+  if (config.training.precision == PrecisionSetting::kAuto &&
+      trainer.precision().products == DType::kReal)
     log::info("precision: fp32, since this processor has no bf16 products (AVX512_BF16 or AMX)");
 }
 
@@ -158,35 +156,9 @@ bool test(const Config& config, Device device, const RunDirectory& directory) {
 }  // namespace
 
 std::vector<std::string> conflicts(const Config& before, const Config& now) {
-  constexpr std::array kFree = {"name",
-                                "output",
-                                "data.directory",
-                                "data.cache",
-                                "data.test",
-                                "training.device",
-                                "training.threads",
-                                "training.on_out_of_memory",
-                                "training.max_epochs",
-                                "training.max_minutes",
-                                "training.stop_patience",
-                                "training.validate_every",
-                                "training.save_every",
-                                "training.log_every",
-                                "training.keep",
-                                "training.samples",
-                                "training.tensorboard",
-                                "training.debug_nan",
-                                "training.profile",
-                                "decoding.batch_sentences"};
-  const TrainingConfig& training = now.training;
-  const bool steps_shape_schedule =
-      (training.schedule == "linear" || training.schedule == "cosine") &&
-      training.schedule_steps == 0;
   std::vector<std::string> differences;
   for (const Difference& difference : diff(before, now)) {
-    const bool free = std::find(kFree.begin(), kFree.end(), difference.key) != kFree.end() ||
-                      (difference.key == "training.max_steps" && !steps_shape_schedule);
-    if (!free) differences.push_back(difference.text());
+    if (!difference.free_to_change) differences.push_back(difference.text());
   }
   return differences;
 }

@@ -38,9 +38,10 @@ std::string describe(const ModelConfig& model) {
   return fmt::format("encoder: {}{}; decoder: {}{}", stack(encoder),
                      encoder.is_recurrent() && encoder.bidirectional ? " in both directions" : "",
                      stack(decoder),
-                     decoder.is_transformer()      ? ""
-                     : decoder.attention == "none" ? ", no attention"
-                                                   : ", " + decoder.attention + " attention");
+                     decoder.is_transformer() ? ""
+                     : decoder.attention == AttentionKind::kNone
+                         ? ", no attention"
+                         : fmt::format(", {} attention", decoder.attention));
 }
 
 // Lines from short to long, evenly over the lengths that there are.

@@ -3,14 +3,25 @@
 #include <algorithm>
 
 namespace dragoman {
+namespace {
+
+AdamOptions adam_options(const TrainingConfig& config) {
+  AdamOptions options{
+      .beta1 = config.beta1, .beta2 = config.beta2, .epsilon = config.epsilon, .weight_decay = 0};
+  switch (config.optimizer) {
+    case OptimizerKind::kAdam:
+      return options;
+    case OptimizerKind::kAdamw:
+      options.weight_decay = config.weight_decay;
+      return options;
+  }
+  fail_unknown(config.optimizer);
+}
+
+}  // namespace
 
 Optimizer::Optimizer(const Parameters& parameters, const TrainingConfig& config)
-    : parameters_(parameters),
-      config_(config),
-      adam_{.beta1 = config.beta1,
-            .beta2 = config.beta2,
-            .epsilon = config.epsilon,
-            .weight_decay = config.optimizer == "adamw" ? config.weight_decay : 0} {
+    : parameters_(parameters), config_(config), adam_(adam_options(config)) {
   const Tensor& values = parameters.values();
   mean_ = Tensor::zeros(values.shape(), DType::kReal, values.device());
   variance_ = Tensor::zeros(values.shape(), DType::kReal, values.device());

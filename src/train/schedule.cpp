@@ -10,31 +10,40 @@ Schedule::Schedule(const TrainingConfig& config, int64_t dim)
     : config_(config),
       dim_(static_cast<double>(dim)),
       warmup_(static_cast<double>(config.warmup_steps)),
-      end_(static_cast<double>(config.schedule_steps != 0 ? config.schedule_steps
-                                                          : config.max_steps)) {}
+      end_(static_cast<double>(config.schedule_end())) {}
 
 double Schedule::learning_rate(int64_t step, int64_t plateaus) const {
   const auto s = static_cast<double>(step);
-  if (s <= warmup_ && config_.schedule != "noam") return config_.learning_rate * s / warmup_;
+  if (s <= warmup_ && config_.schedule != ScheduleKind::kNoam)
+    return config_.learning_rate * s / warmup_;
   const double rate = course(s, static_cast<double>(plateaus));
-  const bool bounded = s > warmup_ && config_.schedule != "constant";
+  const bool bounded = s > warmup_ && config_.schedule != ScheduleKind::kConstant;
   return bounded ? std::max(rate, config_.minimum_learning_rate) : rate;
 }
 
 double Schedule::course(double step, double plateaus) const {
-  const std::string& kind = config_.schedule;
   const double highest = config_.learning_rate;
   const double lowest = config_.minimum_learning_rate;
-  if (kind == "inverse_sqrt") return highest * std::sqrt(warmup_ / step);
-  if (kind == "noam") {
-    return highest / std::sqrt(dim_) *
-           std::min(1 / std::sqrt(step), step * std::pow(warmup_, -1.5));
+  const auto falling = [&](auto share) {
+    const double done = std::min((step - warmup_) / (end_ - warmup_), 1.0);
+    return lowest + (highest - lowest) * share(done);
+  };
+  switch (config_.schedule) {
+    case ScheduleKind::kInverseSqrt:
+      return highest * std::sqrt(warmup_ / step);
+    case ScheduleKind::kNoam:
+      return highest / std::sqrt(dim_) *
+             std::min(1 / std::sqrt(step), step * std::pow(warmup_, -1.5));
+    case ScheduleKind::kLinear:
+      return falling([](double done) { return 1 - done; });
+    case ScheduleKind::kCosine:
+      return falling([](double done) { return (1 + std::cos(std::numbers::pi * done)) / 2; });
+    case ScheduleKind::kPlateau:
+      return highest * std::pow(config_.plateau_factor, plateaus);
+    case ScheduleKind::kConstant:
+      return highest;
   }
-  if (kind == "plateau") return highest * std::pow(config_.plateau_factor, plateaus);
-  if (kind == "constant") return highest;
-  const double done = std::min((step - warmup_) / (end_ - warmup_), 1.0);
-  const double share = kind == "linear" ? 1 - done : (1 + std::cos(std::numbers::pi * done)) / 2;
-  return lowest + (highest - lowest) * share;
+  fail_unknown(config_.schedule);
 }
 
 }  // namespace dragoman

@@ -129,22 +129,26 @@ uint32_t Updater::compute(const DeviceBatch& batch, int number, bool last, uint3
 void Updater::make_fit(const OutOfMemory& error, std::vector<Batch>& batches, size_t number) const {
   const auto place = batches.begin() + static_cast<std::ptrdiff_t>(number);
   const std::string what = fmt::format("{}; the batch has {}", error.what(), size_text(*place));
-  if (training_.on_out_of_memory == "skip") {
-    log::warn("{}; it is left out", what);
-    batches.erase(place);
-    return;
+  switch (training_.on_out_of_memory) {
+    case OnOutOfMemory::kFail:
+      fail(
+          "{}: lower training.batch_tokens ({}), or set training.on_out_of_memory to skip or split",
+          what, training_.batch_tokens);
+    case OnOutOfMemory::kSkip:
+      log::warn("{}; it is left out", what);
+      batches.erase(place);
+      return;
+    case OnOutOfMemory::kSplit:
+      check(place->size() > 1,
+            "{}, and one sentence cannot be split: lower data.max_length or the "
+            "model's size",
+            what);
+      log::warn("{}; it is split", what);
+      auto [first, second] = halves(*place);
+      *place = std::move(first);
+      batches.insert(place + 1, std::move(second));
+      return;
   }
-  check(training_.on_out_of_memory == "split",
-        "{}: lower training.batch_tokens ({}), or set training.on_out_of_memory to skip or split",
-        what, training_.batch_tokens);
-  check(place->size() > 1,
-        "{}, and one sentence cannot be split: lower data.max_length or the "
-        "model's size",
-        what);
-  log::warn("{}; it is split", what);
-  auto [first, second] = halves(*place);
-  *place = std::move(first);
-  batches.insert(place + 1, std::move(second));
 }
 
 }  // namespace dragoman

@@ -361,9 +361,10 @@ TEST_F(TrainerTest, PairsThatDoNotFitHaveNoPartInTheValidationLoss) {
 }
 
 TEST_F(TrainerTest, AValidationThatDoesNotFitBesideTrainingIsMadeInHalves) {
-  std::vector<std::string> sets = {"decoding.beam_size=1", "decoding.max_length=1"};
+  std::vector<std::string> sets = {"decoding.beam_size=1", "decoding.max_length=1",
+                                   "decoding.batch_sentences=1"};
   const Config config = this->config(sets);
-  sets.insert(sets.end(), {"training.batch_tokens=20", "decoding.batch_sentences=1"});
+  sets.push_back("training.batch_tokens=20");
   const Config smaller = this->config(sets);
   const Vocabularies vocabularies = data(config).vocabularies;
   const Model model(config.model, 19, 19, 1, Device{});

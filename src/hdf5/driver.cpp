@@ -8,6 +8,9 @@
 #include <cstring>
 
 #include "hdf5/detail.h"
+#if H5_VERSION_GE(1, 14, 0)
+#include <H5FDdevelop.h>  // what a driver is, which hdf5.h told before
+#endif
 
 namespace dragoman::hdf5 {
 namespace {
@@ -112,6 +115,10 @@ herr_t truncate(H5FD_t* file, hid_t, hbool_t) {
 hid_t driver() {
   static const hid_t id = [] {
     static H5FD_class_t driver_class{};
+#if H5_VERSION_GE(1, 14, 0)
+    driver_class.version = H5FD_CLASS_VERSION;
+    driver_class.value = 512;  // the first of those that HDF5 gives to nobody
+#endif
     driver_class.name = "dragoman";
     driver_class.maxaddr = HADDR_MAX;
     driver_class.fc_degree = H5F_CLOSE_STRONG;

@@ -72,9 +72,6 @@ namespace detail {
 
 using Unaligned =
     real __attribute__((vector_size(DRAGOMAN_VECTOR_BYTES), aligned(sizeof(real)), may_alias));
-// Which element goes where in a shuffle.
-using Mask = std::conditional_t<sizeof(real) == 4, int32_t, int64_t> __attribute__((
-    vector_size(DRAGOMAN_VECTOR_BYTES)));
 
 inline Vector load(const real* from) { return *reinterpret_cast<const Unaligned*>(from); }
 inline void store(real* to, Vector x) { *reinterpret_cast<Unaligned*>(to) = x; }
@@ -131,21 +128,23 @@ struct RightRows {
   }
 };
 
+// Numbers of x and y in turn, from number kFrom of each on.
+template <int64_t kFrom, int64_t... i>
+inline Vector dealt(Vector x, Vector y, std::integer_sequence<int64_t, i...>) {
+  return __builtin_shufflevector(x, y, (kFrom + i / 2 + i % 2 * kVector)...);
+}
+
 // The rows of a square become its columns: dealing the first and the second half of the rows out in
 // turn, as often as the number of rows can be halved.
 inline void transpose(Vector (&x)[kVector]) {
-  Mask low, high;
-  for (int64_t i = 0; i < kVector; ++i) {
-    low[i] = static_cast<int>(i / 2 + i % 2 * kVector);
-    high[i] = static_cast<int>(low[i] + kVector / 2);
-  }
+  constexpr std::make_integer_sequence<int64_t, kVector> kNumbers;
 #pragma GCC unroll 4
   for (int64_t round = 1; round < kVector; round *= 2) {
     Vector y[kVector];
 #pragma GCC unroll 8
     for (int64_t i = 0; i < kVector / 2; ++i) {
-      y[2 * i] = __builtin_shuffle(x[i], x[i + kVector / 2], low);
-      y[2 * i + 1] = __builtin_shuffle(x[i], x[i + kVector / 2], high);
+      y[2 * i] = dealt<0>(x[i], x[i + kVector / 2], kNumbers);
+      y[2 * i + 1] = dealt<kVector / 2>(x[i], x[i + kVector / 2], kNumbers);
     }
 #pragma GCC unroll 16
     for (int64_t i = 0; i < kVector; ++i) x[i] = y[i];
@@ -234,11 +233,10 @@ inline void copy(int64_t rows, int64_t columns, const real* from, int64_t ld_fro
   }
 }
 
-// Element i becomes what i + kBy was, around the end. (Of a loop that fills the mask in, the
-// compiler made code that does so each time.)
+// Element i becomes what i + kBy was, around the end.
 template <int64_t kBy, int64_t... i>
 inline Vector rotate(Vector x, std::integer_sequence<int64_t, i...>) {
-  return __builtin_shuffle(x, Mask{((i + kBy) % kVector)...});
+  return __builtin_shufflevector(x, x, ((i + kBy) % kVector)...);
 }
 
 // f applied to the halves of x, of their result, and so on.

@@ -7,7 +7,7 @@
 #define DRAGOMAN_HOST_DEVICE
 #endif
 
-/// Defined where kernels of a GPU are compiled: for one, or for the host that emulates it.
+// Defined where kernels of a GPU are compiled: for one, or for the host that emulates it.
 #if defined(__CUDACC__) || defined(DRAGOMAN_EMULATED_GPU)
 #define DRAGOMAN_KERNELS
 #endif

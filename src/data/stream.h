@@ -24,9 +24,9 @@ struct BatchOptions {
 /// An endless stream of training batches from a dataset. An epoch goes through the corpus once, in
 /// an order of its own that follows from the seed and its number:
 ///
-/// 1. The corpus is cut into blocks of a few neighbouring sentences and these are shuffled: a
-/// corpus
-///    larger than memory cannot be read sentence by sentence. The cuts move from epoch to epoch.
+/// 1. The corpus is cut into blocks of a few neighbouring sentences and these are shuffled,
+///    since a corpus larger than memory cannot be read sentence by sentence. The cuts move from
+///    epoch to epoch.
 /// 2. A *pool* takes blocks until it holds about 100 batches. Its sentences are shuffled, sorted by
 ///    length and cut into batches, so that the sentences of a batch are about equally long.
 /// 3. The batches of the pool are shuffled.

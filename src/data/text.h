@@ -82,7 +82,7 @@ struct ParallelText {
 /// All pairs of a corpus. Throws as ParallelReader does, and Error when there is no pair.
 ParallelText read_parallel(const CorpusFiles& files);
 
-/// The file of one side of the corpus `name`: `<directory>/<name>.<language>` or that with `.gz`.
+/// The file of one side of the corpus `name`: `directory/name.language` or that with `.gz`.
 /// Throws Error, with the paths tried and what to set, when neither exists.
 std::string find_corpus_file(const std::string& directory, const std::string& name,
                              const std::string& language);

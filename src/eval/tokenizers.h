@@ -17,8 +17,8 @@ using Tokenizer = std::string (*)(std::string_view line);
 std::string tokenize_none(std::string_view line);
 
 /// The tokenisation of NIST's mteval-v13a script, the default at WMT: undoes the four SGML
-/// entities, splits ASCII punctuation from words, keeps `.` and `,` inside numbers, and splits a
-/// dash from a digit before it.
+/// entities, splits ASCII punctuation from words, keeps full stops and commas inside numbers, and
+/// splits a dash from a digit before it.
 std::string tokenize_13a(std::string_view line);
 
 /// The tokenisation of NIST's mteval-v14 script for any language: splits Unicode punctuation from

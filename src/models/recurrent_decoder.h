@@ -12,9 +12,8 @@ namespace dragoman {
 ///
 /// - none: the encoder's summary is an input of every step and of the readout (Cho et al. 2014,
 ///   section 2.2): one fixed vector for any sentence.
-/// - additive: Bahdanau et al. 2015, equations 4 to 6 and appendix A. The state before the step
-/// asks;
-///   the context is an input of the step and of the readout.
+/// - additive: Bahdanau et al. 2015, equations 4 to 6 and appendix A. The state before the step is
+///   the query; the context is an input of the step and of the readout.
 /// - dot, general: Luong et al. 2015, equation 8. The state after the step asks; the context enters
 ///   the readout.
 ///

@@ -541,14 +541,21 @@ void add_attention(Table& table, const Sizes& s, int64_t n, int64_t d) {
   const auto share = static_cast<real>(0.5);  // of dropout
   const AttentionOptions plain{.heads = s.heads, .scale = 0.375};
   AttentionOptions causal = plain, dropped = plain;
-  causal.causal = dropped.causal = true;
+  causal.sight.causal = dropped.sight.causal = true;
   dropped.dropout = share;
+  const auto with_sight = [&](const Sight& sight) {
+    AttentionOptions options = plain;
+    options.sight = sight;
+    return options;
+  };
 
   // Queries, keys and values of matrices of their own, with weights.
   const auto separate = [&](const std::string& variant, const Segments& segments, int64_t keys,
                             int64_t width, const AttentionOptions& options) {
+    const int64_t key_heads = options.key_heads > 0 ? options.key_heads : s.heads;
     return &table.row(
-        "attention", variant, {{n, d}, {keys, d}, {keys, width}},
+        "attention", variant,
+        {{segments.query_offsets.back(), d}, {keys, d / s.heads * key_heads}, {keys, width}},
         [=](Tape& t, const Variables& x) {
           Tensor weights;
           AttentionOptions with_weights = options;
@@ -567,6 +574,33 @@ void add_attention(Table& table, const Sizes& s, int64_t n, int64_t d) {
   separate("empty_keys", {cross.query_offsets, offsets_of(first_emptied(s.source))}, m, d, plain);
   separate("fewer_groups", {offsets_of(last_joined(s.target)), cross.key_offsets}, m, d, causal);
 
+  // Sparse attention; of the queries of longer sentences than those of the keys some see nothing.
+  const Sight sparse{.causal = true,
+                     .window = 3,
+                     .stride = 17,
+                     .global = 2,
+                     .random_blocks = 2,
+                     .block = 5,
+                     .seed = 4};
+  separate("window", self, n, d, with_sight({.window = 3}));
+  separate("window_causal", self, n, d, with_sight({.causal = true, .window = 2}));
+  separate("window_global", self, n, d, with_sight({.window = 2, .global = 3}));
+  separate("window_cross", cross, m, 2 * d, with_sight({.window = 1}));
+  separate("stride", self, n, d, with_sight({.stride = 3}));
+  separate("stride_causal", self, n, d, with_sight({.causal = true, .stride = 40}));
+  separate("random_blocks", self, n, d, with_sight({.random_blocks = 2, .block = 4, .seed = 5}));
+  separate("sparse", self, n, d, with_sight(sparse));
+
+  // Heads that share keys and values.
+  const int64_t fewer = s.heads % 2 == 0 ? s.heads / 2 : 1, head_dim = d / s.heads;
+  const auto with_key_heads = [](AttentionOptions options, int64_t key_heads) {
+    options.key_heads = key_heads;
+    return options;
+  };
+  separate("key_heads", self, n, d, with_key_heads(causal, fewer));
+  separate("one_key_head", cross, m, head_dim + 1, with_key_heads(plain, 1));
+  separate("key_heads_sparse", self, n, 2 * fewer, with_key_heads(with_sight(sparse), fewer));
+
   // Steps of a search: several hypotheses share a sentence, and stand in any order in a cache.
   const int64_t sentences = std::ssize(s.source);
   const Segments shared{cross.query_offsets, cross.key_offsets,
@@ -576,6 +610,13 @@ void add_attention(Table& table, const Sizes& s, int64_t n, int64_t d) {
   separate("cached_rows", cached, m, d, plain)->differentiable = false;
   const Segments both{cross.query_offsets, cross.key_offsets, shared.key_segments, cached.key_rows};
   separate("cached_shared", both, m, d, causal)->differentiable = false;
+  const Segments last{offsets_of(Ids(s.source.size(), 1)), cross.key_offsets, shared.key_segments,
+                      cached.key_rows, /*queries_last=*/true};
+  separate("step_window", last, m, d, with_sight({.causal = true, .window = 2}))->differentiable =
+      false;
+  separate("step_sparse", last, m, d, with_sight(sparse))->differentiable = false;
+  separate("step_key_heads", last, m, head_dim * fewer, with_key_heads(plain, fewer))
+      ->differentiable = false;
 
   table.row(
       "attention", "fused", {{n, 3 * d}},
@@ -586,6 +627,17 @@ void add_attention(Table& table, const Sizes& s, int64_t n, int64_t d) {
       [=](const Matrices& x) {
         const Matrix q = columns_of(x[0], 0, d), k = columns_of(x[0], d, d);
         return attend(q, k, columns_of(x[0], 2 * d, d), self, causal)[0];
+      });
+  const int64_t one = head_dim;  // The columns of one head, which all share.
+  table.row(
+      "attention", "fused_one_key_head", {{n, d + 2 * one}},
+      [=](Tape& t, const Variables& x) {
+        return attention(t, {x[0], 0, d}, {x[0], d, one}, {x[0], d + one, one},
+                         self.layout(device_of(x)), with_key_heads(causal, 1));
+      },
+      [=](const Matrices& x) {
+        const Matrix k = columns_of(x[0], d, one), v = columns_of(x[0], d + one, one);
+        return attend(columns_of(x[0], 0, d), k, v, self, with_key_heads(causal, 1))[0];
       });
   table.row(
       "attention", "fused_keys_values", {{n, d}, {m, 2 * d + 1}},
@@ -632,6 +684,17 @@ void add_attention(Table& table, const Sizes& s, int64_t n, int64_t d) {
         return attention(t, x[0], x[1], x[2], self.layout(device_of(x)), dropped);
       },
       [=](const Matrices& x) { return attend(x[0], x[1], x[2], self, dropped)[0]; });
+  AttentionOptions sparse_dropped = with_sight(sparse);
+  sparse_dropped.dropout = share;
+  table.row(
+      "attention", "sparse_dropout", {{n, d}, {n, d}, {n, d}},
+      [=](Tape& t, const Variables& x) {
+        t.set_training(5, 6);
+        return attention(t, x[0], x[1], x[2], self.layout(device_of(x)), sparse_dropped);
+      },
+      [=](const Matrices& x) {
+        return attend(x[0], x[1], x[2], self, sparse_dropped, RandomKey{5, 6, 0})[0];
+      });
 }
 
 void add_additive_attention(Table& table, const Sizes& s, int64_t, int64_t d) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dense_sight.h"
+
 namespace dragoman {
 
 Matrix transpose(const Matrix& x) {
@@ -86,7 +88,12 @@ AttentionLayout Segments::layout(Device device) const {
   const auto ids = [device](const std::vector<int32_t>& values) {
     return values.empty() ? Tensor() : Tensor::from(values, {std::ssize(values)}, device);
   };
-  return {ids(query_offsets), ids(key_offsets), ids(key_segments), ids(key_rows), longest_key()};
+  return {.query_offsets = ids(query_offsets),
+          .key_offsets = ids(key_offsets),
+          .key_segments = ids(key_segments),
+          .key_rows = ids(key_rows),
+          .longest_key = longest_key(),
+          .queries_last = queries_last};
 }
 
 int32_t Segments::longest_key() const {
@@ -108,17 +115,19 @@ std::vector<int32_t> Segments::keys(size_t group) const {
 
 namespace {
 
-// One query of one head: its output goes to columns [head * width, ...) of row `row` of `out`.
+// One query of one head: from columns [from_head * width, ...) of the values to columns
+// [head * width, ...) of row `row` of `out`.
 struct Attending {
   const Matrix& value;
   Matrix& out;
   int64_t width;
 
-  void add(int64_t row, int64_t head, const std::vector<Number>& weights,
+  void add(int64_t row, int64_t head, int64_t from_head, const std::vector<Number>& weights,
            const std::vector<int32_t>& keys) const {
-    for (int64_t c = head * width; c < (head + 1) * width; ++c) {
-      Number& to = out.values[static_cast<size_t>(row * out.columns + c)];
-      for (size_t j = 0; j < weights.size(); ++j) to += weights[j] * value(keys[j], c);
+    for (int64_t c = 0; c < width; ++c) {
+      Number& to = out.values[static_cast<size_t>(row * out.columns + head * width + c)];
+      for (size_t j = 0; j < weights.size(); ++j)
+        to += weights[j] * value(keys[j], from_head * width + c);
     }
   }
 };
@@ -133,31 +142,43 @@ Matrices attend(const Matrix& query, const Matrix& key, const Matrix& value,
                 const Segments& segments, const AttentionOptions& options,
                 std::optional<RandomKey> mask) {
   const int64_t heads = options.heads, head_dim = query.columns / heads;
+  const int64_t key_heads = options.key_heads > 0 ? options.key_heads : heads;
+  const int64_t value_dim = value.columns / key_heads;
   const int64_t longest = segments.longest_key(), blocks = (longest + 63) / 64;
-  Matrix out = zeros(query.rows, value.columns), all = zeros(query.rows, heads * longest);
-  const Attending attending{value, out, value.columns / heads};
+  Matrix out = zeros(query.rows, heads * value_dim), all = zeros(query.rows, heads * longest);
+  const Attending attending{value, out, value_dim};
   for (size_t group = 0; group + 1 < segments.query_offsets.size(); ++group) {
-    const int32_t begin = segments.query_offsets[group];
-    for (int64_t row = begin; row < segments.query_offsets[group + 1]; ++row) {
-      std::vector<int32_t> keys = segments.keys(group);
-      if (options.causal) {
-        keys.resize(std::min(keys.size(), static_cast<size_t>(row - begin + 1)));
+    const int32_t begin = segments.query_offsets[group], end = segments.query_offsets[group + 1];
+    const std::vector<int32_t> all_keys = segments.keys(group);
+    const int key_count = static_cast<int>(all_keys.size());
+    for (int64_t row = begin; row < end; ++row) {
+      const int position =
+          static_cast<int>(row) - (segments.queries_last ? end - key_count : begin);
+      std::vector<int32_t> numbers, keys;  // of those that it sees
+      const std::vector<bool> seen = dense_sight(options.sight, position, key_count);
+      for (int32_t j = 0; j < key_count; ++j) {
+        if (!seen[j]) continue;
+        numbers.push_back(j);
+        keys.push_back(all_keys[j]);
       }
       for (int64_t head = 0; head < heads; ++head) {
+        const int64_t key_head = head / (heads / key_heads);
         std::vector<Number> weights;
         for (const int32_t at : keys) {
           weights.push_back(options.scale * total(head_dim, [&](int64_t c) {
-                              return query(row, head * head_dim + c) * key(at, head * head_dim + c);
+                              return query(row, head * head_dim + c) *
+                                     key(at, key_head * head_dim + c);
                             }));
         }
         weights = softmax_of(weights);
         for (size_t j = 0; j < keys.size(); ++j) {
-          all.values[static_cast<size_t>((row * heads + head) * longest) + j] = weights[j];
+          const int64_t number = numbers[j];
+          all.values[static_cast<size_t>((row * heads + head) * longest + number)] = weights[j];
           if (!mask) continue;
-          const auto block = static_cast<uint64_t>((row * heads + head) * blocks) + j / 64;
-          weights[j] = weights[j] * dropout_factor(*mask, options.dropout, block, j % 64);
+          const auto block = static_cast<uint64_t>((row * heads + head) * blocks + number / 64);
+          weights[j] = weights[j] * dropout_factor(*mask, options.dropout, block, number % 64);
         }
-        attending.add(row, head, weights, keys);
+        attending.add(row, head, key_head, weights, keys);
       }
     }
   }
@@ -180,7 +201,7 @@ Matrices attend_additively(const Matrix& query, const Matrix& key, const Matrix&
     for (size_t j = 0; j < keys.size(); ++j) {
       all.values[static_cast<size_t>(row * longest) + j] = weights[j];
     }
-    Attending{value, out, value.columns}.add(row, 0, weights, keys);
+    Attending{value, out, value.columns}.add(row, 0, 0, weights, keys);
   }
   return {out, all};
 }

@@ -45,10 +45,11 @@ double row_dropout_factor(const RandomKey& key, double probability, int64_t row,
 /// An AttentionLayout as plain lists, and as tensors.
 struct Segments {
   std::vector<int32_t> query_offsets, key_offsets, key_segments = {}, key_rows = {};
+  bool queries_last = false;
 
   AttentionLayout layout(Device device) const;
   int32_t longest_key() const;
-  /// The rows of the keys that query group `group` sees.
+  /// The rows of the keys of query group `group`.
   std::vector<int32_t> keys(size_t group) const;
 };
 

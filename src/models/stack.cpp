@@ -137,7 +137,8 @@ Variable Stack::step(Tape& tape, DecoderState& base, const Variable& embedded,
                     .history = {.query_offsets = state.read.layout.query_offsets,
                                 .key_offsets = iota(n + 1, device, 0, position + 1),
                                 .key_rows = state.history,
-                                .longest_key = position + 1}};
+                                .longest_key = position + 1,
+                                .queries_last = true}};
   Stream stream{positions_(tape, embedded, place.positions, position + 1, embedding_dropout_)};
   for (size_t number = 0; number < layers_.size(); ++number) {
     const bool last = number + 1 == layers_.size();

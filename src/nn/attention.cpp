@@ -57,7 +57,7 @@ Variable SelfAttention::operator()(Tape& tape, const Variable& x, const Packing&
                                    Tensor* weights) const {
   const Variable all = query_key_value_(tape, x, tape.products());
   AttentionOptions chosen = options(tape);
-  chosen.causal = causal_;
+  chosen.sight.causal = causal_;
   chosen.weights = weights;
   const Variable mixed = attention(tape, {all, 0, dim_}, {all, dim_, dim_}, {all, 2 * dim_, dim_},
                                    self_layout(packing), chosen);

@@ -1,7 +1,8 @@
-// What the directions of attention share: the shapes, where the rows are, who sees whom.
+// What the directions of attention share: the shapes, and where the rows are.
 #pragma once
 
 #include "ops/checks.h"
+#include "ops/sight.h"
 #include "tensor/launch.h"
 
 namespace dragoman::attention_detail {
@@ -22,26 +23,41 @@ template <class In>
 struct AttentionKernel {
   Block<In> query, key, value;
   const int32_t *query_offsets, *key_offsets, *key_segments, *key_rows;
-  int64_t heads, head_dim, value_dim, longest_key;
+  int64_t heads, key_heads;
+  int64_t sharing;  // heads of queries that a head of keys serves
+  int64_t head_dim, value_dim, longest_key;
   real scale;
-  bool causal;
+  Sight sight;
+  bool queries_last;
   bool drops;
   RandomKey random_key;
   Dropout mask{0};
 
   struct Task {
-    int64_t group, head, query_begin, queries, key_begin, keys;
+    int64_t group, head, key_head, query_begin, queries, key_begin, keys;
+    int64_t first_position;  // of the queries
   };
 
-  DRAGOMAN_HOST_DEVICE Task task(int64_t index) const {
-    const int64_t group = index / heads;
+  DRAGOMAN_HOST_DEVICE Task task(int64_t group, int64_t head) const {
     const int64_t segment = key_segments ? key_segments[group] : group;
+    const int64_t queries = query_offsets[group + 1] - query_offsets[group];
+    const int64_t keys = key_offsets[segment + 1] - key_offsets[segment];
     return {group,
-            index % heads,
+            head,
+            sharing == 1 ? head : head / sharing,
             query_offsets[group],
-            query_offsets[group + 1] - query_offsets[group],
+            queries,
             key_offsets[segment],
-            key_offsets[segment + 1] - key_offsets[segment]};
+            keys,
+            queries_last ? keys - queries : 0};
+  }
+
+  // f(task) for the heads of the index-th group and head of keys, one after the other: so they
+  // cannot add to the same gradients at once.
+  template <class F>
+  DRAGOMAN_HOST_DEVICE void each_head(int64_t index, F f) const {
+    const int64_t first = index % key_heads * sharing;
+    for (Task t = task(index / key_heads, first); t.head < first + sharing; ++t.head) f(t);
   }
 
   DRAGOMAN_HOST_DEVICE int64_t key_row(const Task& t, int64_t j) const {
@@ -51,14 +67,34 @@ struct AttentionKernel {
     return query.row(t.query_begin + i) + t.head * head_dim;
   }
   DRAGOMAN_HOST_DEVICE const In* key_at(const Task& t, int64_t j) const {
-    return key.row(key_row(t, j)) + t.head * head_dim;
+    return key.row(key_row(t, j)) + t.key_head * head_dim;
   }
   DRAGOMAN_HOST_DEVICE const In* value_at(const Task& t, int64_t j) const {
-    return value.row(key_row(t, j)) + t.head * value_dim;
+    return value.row(key_row(t, j)) + t.key_head * value_dim;
   }
-  // How many keys the i-th query sees.
-  DRAGOMAN_HOST_DEVICE int64_t visible(const Task& t, int64_t i) const {
-    return causal && i + 1 < t.keys ? i + 1 : t.keys;
+  // The positions of the queries from the i-th on.
+  DRAGOMAN_HOST_DEVICE Sight::Range positions(const Task& t, int64_t i, int64_t count) const {
+    const int begin = static_cast<int>(t.first_position + i);
+    return {begin, begin + static_cast<int>(count)};
+  }
+  // The keys that they see.
+  DRAGOMAN_HOST_DEVICE SeenKeys seen_by(const Task& t, int64_t i, int64_t count) const {
+    return {sight, positions(t, i, count), static_cast<int>(t.keys)};
+  }
+
+  // f(q, whether it sees the j-th key) for kLanes queries from the i-th on.
+  template <class F>
+  DRAGOMAN_HOST_DEVICE void each_query(Lane lane, const Task& t, int64_t i, int j, F f) const {
+    const int first = static_cast<int>(t.first_position + i), keys = static_cast<int>(t.keys);
+    const bool all = sight.whole({first, first + static_cast<int>(kLanes)}, {j, j + 1}, keys);
+    if (all || !sight.sparse()) {
+      lane.each(kLanes, [=, *this](int64_t q) {
+        f(q, all || sight.in_order(first + static_cast<int>(q), j));
+      });
+    } else {
+      lane.each(kLanes,
+                [=, *this](int64_t q) { f(q, sight.sees(first + static_cast<int>(q), j, keys)); });
+    }
   }
 
   // Asks for the rows that a task reads, all at once: they lie too far apart for the processor to
@@ -69,20 +105,23 @@ struct AttentionKernel {
     lane.fetch(t.keys, value_dim, value_at(t, 0), value.stride);
   }
 
-  // Whether the i-th query sees the j-th key.
-  DRAGOMAN_HOST_DEVICE bool sees(int64_t i, int64_t j) const { return !causal || j <= i; }
-
-  // Multiplies the weights [keys, kBlock] of the queries from `begin` on by dropout's factors. The
-  // random words of a query's row and head come in blocks of 64 keys.
+  // Multiplies the weights [seen keys, kBlock] of the queries from `begin` on by dropout's factors.
+  // The random words of a query's row and head come in blocks of 64 keys.
   DRAGOMAN_HOST_DEVICE void drop(Lane lane, const Task& t, int64_t begin, int64_t rows,
-                                 int64_t keys, real* w) const {
+                                 real* w) const {
     const int64_t blocks = (longest_key + kRandomBlock - 1) / kRandomBlock;
-    for (int64_t i = 0; i < rows; ++i) {
-      const int64_t row = (t.query_begin + begin + i) * heads + t.head;
-      lane.each_random(random_key, static_cast<uint64_t>(row * blocks), keys,
-                       [=, dropout = mask](int64_t j, uint32_t word) {
-                         w[j * kBlock + i] *= dropout.factor(word);
-                       });
+    for (SeenKeys seen = seen_by(t, begin, rows); seen.more(); seen.next()) {
+      const int64_t left_out = seen.begin() % kRandomBlock;  // of the first block
+      real* const of_range = w + seen.before() * kBlock;
+      for (int64_t i = 0; i < rows; ++i) {
+        const int64_t row = (t.query_begin + begin + i) * heads + t.head;
+        lane.each_random(random_key,
+                         static_cast<uint64_t>(row * blocks + seen.begin() / kRandomBlock),
+                         left_out + seen.size(), [=, dropout = mask](int64_t j, uint32_t word) {
+                           if (j < left_out) return;
+                           of_range[(j - left_out) * kBlock + i] *= dropout.factor(word);
+                         });
+      }
     }
   }
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "autograd/tape.h"
+#include "ops/sight.h"
 
 namespace dragoman {
 
@@ -184,7 +185,8 @@ struct Columns {
 /// Which rows attend to which: query group g, the rows [query_offsets[g], query_offsets[g + 1]),
 /// sees all keys of the segment key_segments[g] (g itself where undefined), which are numbered
 /// [key_offsets[s], key_offsets[s + 1]). The key of number i stands in row key_rows[i] (row i
-/// itself where undefined). All tensors are int32.
+/// itself where undefined). All tensors are int32. Positions, from which a Sight follows, are those
+/// of keys in their segment; the queries of a group stand where its first keys do, unless:
 struct AttentionLayout {
   Tensor query_offsets;
   Tensor key_offsets;
@@ -192,6 +194,7 @@ struct AttentionLayout {
   Tensor key_rows = {};
   int64_t longest_key = 0;    ///< The most keys that a segment has.
   int64_t longest_query = 0;  ///< The most queries that a group has; 0: it is not known.
+  bool queries_last = false;  ///< They stand where the last keys do, as in a step of a translation.
 
   int64_t groups() const { return query_offsets.size() - 1; }
   int64_t segments() const { return key_offsets.size() - 1; }
@@ -199,8 +202,10 @@ struct AttentionLayout {
 
 struct AttentionOptions {
   int64_t heads = 1;
+  int64_t key_heads = 0;      ///< Of keys and values, each for heads / key_heads heads (Ainslie et
+                              ///< al. 2023); 0: as many as of queries.
   real scale = 1;             ///< Of the products; 1 / sqrt(head_dim) in Vaswani et al. 2017.
-  bool causal = false;        ///< Query i of a group sees its keys 0..i only.
+  Sight sight = {};           ///< Which keys of its group a query sees.
   real dropout = 0;           ///< Of the weights, while the tape is training.
   DType type = DType::kReal;  ///< Of the result.
   Tensor* weights = nullptr;  ///< If set, receives the weights [queries, heads, longest_key], zero
@@ -208,9 +213,10 @@ struct AttentionOptions {
 };
 
 /// softmax(scale q k^T) v for each head over the keys of each group (Vaswani et al. 2017, eq. 1):
-/// query [n, heads * head_dim], key [m, heads * head_dim], value [m, heads * value_dim] ->
+/// query [n, heads * head_dim], key [m, key_heads * head_dim], value [m, key_heads * value_dim] ->
 /// [n, heads * value_dim]. Memory is linear in the lengths: backward computes the weights again
-/// from two numbers a query and head. A query that sees no key gives zeros. Gradients and dropout
+/// from two numbers a query and head, and of a sparse attention only the weights of keys that some
+/// query of a block sees are computed. A query that sees no key gives zeros. Gradients and dropout
 /// want layouts without key_segments and key_rows. Where columns overlap and have gradients, a copy
 /// of the queries (or the values) is read, unless the keys are the values.
 Variable attention(Tape& tape, const Columns& query, const Columns& key, const Columns& value,

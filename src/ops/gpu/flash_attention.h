@@ -22,11 +22,13 @@ using attention_detail::Statistics;
 
 // A block's group and head, in numbers that a GPU computes with fast.
 struct Task {
-  int head, query_begin, queries, key_begin, keys;
+  int head, key_head, query_begin, queries, key_begin, keys;
 
+  // That of the index-th group and head of queries.
   __device__ Task(const AttentionKernel<Bf16>& kernel, int64_t index) {
-    const AttentionKernel<Bf16>::Task t = kernel.task(index);
+    const AttentionKernel<Bf16>::Task t = kernel.task(index / kernel.heads, index % kernel.heads);
     head = static_cast<int>(t.head);
+    key_head = static_cast<int>(t.key_head);
     query_begin = static_cast<int>(t.query_begin);
     queries = static_cast<int>(t.queries);
     key_begin = static_cast<int>(t.key_begin);
@@ -34,10 +36,10 @@ struct Task {
   }
 };
 
-// The head's part of the i-th row of its group's.
+// A head's part of a row.
 __device__ inline const Bf16* row_at(const attention_detail::Block<Bf16>& block, int64_t row,
-                                     const Task& t, int dim) {
-  return block.row(row) + t.head * dim;
+                                     int head, int dim) {
+  return block.row(row) + head * dim;
 }
 
 // The sizes of a kernel for heads of up to kDim numbers, with kWarps times 16 rows a block.
@@ -100,14 +102,45 @@ struct Drop {
     }
   }
 };
+// Where a block's tiles of kColumns of the other side go on: at the tile with the first of the
+// found positions; at `end` if there are none.
+template <int kColumns>
+__device__ int tile_of(const Sight::Range& found, int end) {
+  return found.empty() ? end : found.begin / kColumns * kColumns;
+}
+
+// f(n, e) for the numbers of a fragment that a sparse attention leaves out. Its rows are queries,
+// or keys if kOfKeys, from `row` on, and its columns the others, from `column` on.
+template <bool kOfKeys, int kColumns, class F>
+__device__ void each_hidden(const Sight& sight, int row, int column, int keys, F f) {
+  if (!sight.sparse()) return;
+  const Sight::Range rows{row, row + kTile}, columns{column, column + kColumns};
+  if (sight.whole(kOfKeys ? columns : rows, kOfKeys ? rows : columns, keys)) return;
+  // They are found in a loop that stays one: what it asks is long.
+  uint32_t hidden = 0;
+#pragma unroll 1
+  for (int number = 0; number < kColumns / 2; ++number) {
+    const int i = row + row_of(number % 4), j = column + column_of(number / 4, number % 4);
+    if (!sight.sees(kOfKeys ? j : i, kOfKeys ? i : j, keys)) hidden |= 1u << number;
+  }
+#pragma unroll
+  for (int n = 0; n < kColumns / 8; ++n) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      if (hidden >> (4 * n + e) & 1u) f(n, e);
+    }
+  }
+}
+
 // Whether the kernels here can be used: rows are read 16 bytes at a time.
 inline bool serves(const AttentionKernel<Bf16>& kernel) {
   const auto aligned = [&](const attention_detail::Block<Bf16>& block) {
     return block.stride % 8 == 0 && reinterpret_cast<uintptr_t>(block.data) % 16 == 0;
   };
-  return !kernel.key_segments && !kernel.key_rows && kernel.head_dim == kernel.value_dim &&
-         kernel.head_dim % 8 == 0 && kernel.head_dim <= 128 && aligned(kernel.query) &&
-         aligned(kernel.key) && aligned(kernel.value);
+  return !kernel.key_segments && !kernel.key_rows && !kernel.queries_last &&
+         kernel.head_dim == kernel.value_dim && kernel.head_dim % 8 == 0 &&
+         kernel.head_dim <= 128 && aligned(kernel.query) && aligned(kernel.key) &&
+         aligned(kernel.value);
 }
 
 // Calls f(sizes, drops) with the sizes for these heads and for groups of about that many queries.

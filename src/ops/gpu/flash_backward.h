@@ -8,9 +8,10 @@
 
 namespace dragoman::flash {
 
-// For a block's rows, which are keys or queries, from `begin` on.
+// For a block's rows, which are keys or queries, from `begin` on. The task has the head of queries,
+// or the first of those that share a head of keys.
 template <class S, bool kDrops, bool kOfKeys>
-__device__ void go_back(const Backward& f, const Task& t, int begin, Bf16* memory) {
+__device__ void go_back(const Backward& f, Task t, int begin, Bf16* memory) {
   constexpr int kColumns = S::kColumnsBackward;
   constexpr int kQueries = kOfKeys ? kColumns : S::kRows;
   __shared__ QueryNumbers numbers[kQueries];
@@ -27,15 +28,16 @@ __device__ void go_back(const Backward& f, const Task& t, int begin, Bf16* memor
                                             Bf16* to0, Bf16* to1) {
     const int64_t row = t.query_begin + query;
     const int there = t.queries - query;
-    load<S, kCount>(to0, row_at(kernel.query, row, t, dim), kernel.query.stride, there, dim);
-    load<S, kCount>(to1, row_at(d_out, row, t, dim), d_out.stride, there, dim);
+    load<S, kCount>(to0, row_at(kernel.query, row, t.head, dim), kernel.query.stride, there, dim);
+    load<S, kCount>(to1, row_at(d_out, row, t.head, dim), d_out.stride, there, dim);
   };
   const auto load_keys = [&]<int kCount>(std::integral_constant<int, kCount>, int key, Bf16* to0,
                                          Bf16* to1) {
     const int64_t row = t.key_begin + key;
     const int there = t.keys - key;
-    load<S, kCount>(to0, row_at(kernel.key, row, t, dim), kernel.key.stride, there, dim);
-    load<S, kCount>(to1, row_at(kernel.value, row, t, dim), kernel.value.stride, there, dim);
+    load<S, kCount>(to0, row_at(kernel.key, row, t.key_head, dim), kernel.key.stride, there, dim);
+    load<S, kCount>(to1, row_at(kernel.value, row, t.key_head, dim), kernel.value.stride, there,
+                    dim);
   };
   const std::integral_constant<int, S::kRows> as_rows{};
   const std::integral_constant<int, kColumns> as_columns{};
@@ -48,16 +50,31 @@ __device__ void go_back(const Backward& f, const Task& t, int begin, Bf16* memor
     load_numbers<S, kQueries>(numbers, results, f, t, begin);
   }
   const int all_rows = kOfKeys ? t.keys : t.queries;
-  const int columns =
-      kOfKeys ? t.queries : (kernel.causal ? min(t.keys, begin + S::kRows) : t.keys);
+  const Sight& sight = kernel.sight;
+  const Sight::Range rows{begin, begin + S::kRows};
+  const int columns = kOfKeys ? t.queries : sight.key_end(rows, t.keys);
+  const auto tile_from = [&](int column) {
+    return tile_of<kColumns>(kOfKeys ? sight.queries_of(rows, t.keys, t.queries, column)
+                                     : sight.keys_of(rows, t.keys, column),
+                             columns);
+  };
   const int first = begin + warp() * kTile;  // of this warp's rows
-  const int first_column = kOfKeys && kernel.causal ? begin / kColumns * kColumns : 0;
+  const int first_column = tile_from(0);
+  const int first_head = t.head;
+  // Of keys, all heads of queries that share them are walked over, one after the other.
+  const auto next_tile = [&](int column) {
+    const int next = tile_from(column + kColumns);
+    if (!kOfKeys || next < columns || t.head + 1 == first_head + kernel.sharing) return next;
+    ++t.head;
+    return first_column;
+  };
   Fragment<S::kDim> sums0;                // the gradient of rows0
   Fragment<kOfKeys ? S::kDim : 8> sums1;  // that of rows1, if it is of values
   clear<S::kDim>(sums0);
   clear<kOfKeys ? S::kDim : 8>(sums1);
-  for (int column = first_column; column < columns; column += kColumns) {
-    if (column > first_column) __syncthreads();  // whoever still reads the tiles before
+  for (int column = first_column; column < columns; column = next_tile(column)) {
+    // Whoever still reads the tiles before.
+    if (column > first_column || t.head > first_head) __syncthreads();
     if constexpr (kOfKeys) {
       load_queries(as_columns, column, columns0, columns1);
       load_numbers<S, kQueries>(numbers, results, f, t, column);
@@ -80,20 +97,23 @@ __device__ void go_back(const Backward& f, const Task& t, int begin, Bf16* memor
   }
   if (first >= all_rows) return;
   const int64_t row = (kOfKeys ? t.key_begin : t.query_begin) + first;
-  write<S::kDim>(kOfKeys ? f.d_key : f.d_query, sums0, row, all_rows - first, t.head * dim, dim);
-  if constexpr (kOfKeys) {
-    write<S::kDim>(f.d_value, sums1, row, all_rows - first, t.head * dim, dim);
-  }
+  const int to = (kOfKeys ? t.key_head : t.head) * dim;
+  write<S::kDim>(kOfKeys ? f.d_key : f.d_query, sums0, row, all_rows - first, to, dim);
+  if constexpr (kOfKeys) write<S::kDim>(f.d_value, sums1, row, all_rows - first, to, dim);
 }
 
 template <class S, bool kDrops>
 __global__ void __launch_bounds__(S::kThreads, S::kDim > 64 || kDrops ? 1 : 512 / S::kThreads)
     backward_kernel(const __grid_constant__ Backward f) {
   Bf16* const tiles = cuda::shared_memory<Bf16>();
-  const Task t(f.kernel, blockIdx.x);
+  const bool of_keys = blockIdx.z == 0;
+  // Heads of keys may be fewer than those of queries, for which there are blocks.
+  const int64_t index = of_keys ? blockIdx.x * f.kernel.sharing : blockIdx.x;
+  if (index >= gridDim.x) return;
+  const Task t(f.kernel, index);
   const int first = static_cast<int>(blockIdx.y) * S::kRows;
   const int step = static_cast<int>(gridDim.y) * S::kRows;
-  if (blockIdx.z == 0) {
+  if (of_keys) {
     if (!f.d_key.data && !f.d_value.data) return;
     for (int begin = first; begin < t.keys; begin += step) {
       go_back<S, kDrops, true>(f, t, begin, tiles);

@@ -59,36 +59,41 @@ __global__ void __launch_bounds__(S::kThreads) forward_kernel(const __grid_const
   const int step = static_cast<int>(gridDim.y) * S::kRows;
   for (int begin = static_cast<int>(blockIdx.y) * S::kRows; begin < t.queries; begin += step) {
     __syncthreads();  // whoever still reads the tiles before
-    load<S, S::kRows>(queries, row_at(kernel.query, t.query_begin + begin, t, dim),
+    load<S, S::kRows>(queries, row_at(kernel.query, t.query_begin + begin, t.head, dim),
                       kernel.query.stride, t.queries - begin, dim);
-    const int seen = kernel.causal ? min(t.keys, begin + S::kRows) : t.keys;
+    const Sight::Range rows{begin, begin + S::kRows};
+    const int seen = kernel.sight.key_end(rows, t.keys);
+    const auto tile_from = [&](int key) {
+      return tile_of<S::kColumns>(kernel.sight.keys_of(rows, t.keys, key), seen);
+    };
     const int first = begin + warp() * kTile;  // of this warp's queries
     Fragment<S::kDim> sums;
     clear<S::kDim>(sums);
     Softmax softmax;
-    for (int key = 0; key < seen; key += S::kColumns) {
+    for (int key = tile_from(0); key < seen; key = tile_from(key + S::kColumns)) {
       const int count = min(seen - key, S::kColumns);
       if (key > 0) __syncthreads();  // whoever still reads the tiles before
-      load<S, S::kColumns>(keys, row_at(kernel.key, t.key_begin + key, t, dim), kernel.key.stride,
-                           count, dim);
-      load<S, S::kColumns>(values, row_at(kernel.value, t.key_begin + key, t, dim),
+      load<S, S::kColumns>(keys, row_at(kernel.key, t.key_begin + key, t.key_head, dim),
+                           kernel.key.stride, count, dim);
+      load<S, S::kColumns>(values, row_at(kernel.value, t.key_begin + key, t.key_head, dim),
                            kernel.value.stride, count, dim);
       finish_loads();
       if (first >= t.queries) continue;
       Fragment<S::kColumns> s;
       multiply_rows<S, S::kColumns>(s, queries + warp() * kTile * S::kStride, keys, count);
-      // The last key that a row sees; all of them see those that the first does.
-      const int last = kernel.causal ? min(t.keys - 1, first) : t.keys - 1;
-      const bool all = key + S::kColumns <= last + 1;
+      const bool all =
+          key + S::kColumns <= t.keys && kernel.sight.in_order(first, key + S::kColumns - 1);
 #pragma unroll
       for (int n = 0; n < S::kColumns / 8; ++n) {
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           const int j = key + column_of(n, e);
-          const bool sees = all || (j < t.keys && (!kernel.causal || j <= first + row_of(e)));
+          const bool sees = all || (j < t.keys && kernel.sight.in_order(first + row_of(e), j));
           s[n][e] = sees ? scale * s[n][e] : Lane::lowest();
         }
       }
+      each_hidden<false, S::kColumns>(kernel.sight, first, key, t.keys,
+                                      [&](int n, int e) { s[n][e] = Lane::lowest(); });
       softmax.add<S::kColumns, S::kDim>(s, sums);
       if constexpr (kDrops) {
         Drop{kernel, t}.of_queries<S::kColumns>(
@@ -100,7 +105,9 @@ __global__ void __launch_bounds__(S::kThreads) forward_kernel(const __grid_const
     for (int half = 0; half < 2; ++half) {
       const int i = first + row_of(2 * half);
       if (i >= t.queries) continue;
-      const float inverse_sum = seen > 0 ? 1 / softmax.total[half] : 0;
+      // Of a query that sees no key the maximum is what it began with.
+      const bool sees_some = softmax.row_max[half] > Lane::lowest();
+      const float inverse_sum = sees_some ? 1 / softmax.total[half] : 0;
       const int64_t row = t.query_begin + i;
       Bf16* const to = f.out + (row * kernel.heads + t.head) * dim;
 #pragma unroll

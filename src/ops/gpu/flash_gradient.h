@@ -57,7 +57,7 @@ __device__ void load_numbers(QueryNumbers* to, Bf16* out, const Backward& f, con
                              int query) {
   const int dim = static_cast<int>(f.kernel.head_dim);
   const attention_detail::Block<Bf16> results{f.out, f.kernel.heads * dim};
-  load<S, kRows>(out, row_at(results, t.query_begin + query, t, dim), results.stride,
+  load<S, kRows>(out, row_at(results, t.query_begin + query, t.head, dim), results.stride,
                  t.queries - query, dim);
   for (int row = static_cast<int>(threadIdx.x); row < kRows; row += S::kThreads) {
     const int64_t at = f.statistics.at(t.head, t.query_begin + query + row);
@@ -135,13 +135,13 @@ __device__ void weigh(Fragment<kColumns>& weights, Fragment<kColumns>& gradients
   const float scale = kernel.scale;
   const int count = columns - column, all_rows = kOfKeys ? t.keys : t.queries;
   // Whether every row of the warp and every column see each other.
-  const bool all =
-      first + kTile <= all_rows && count >= kColumns &&
-      (!kernel.causal || (kOfKeys ? first + kTile <= column + 1 : column + kColumns <= first + 1));
+  const bool all = first + kTile <= all_rows && count >= kColumns &&
+                   kernel.sight.in_order(kOfKeys ? column : first,
+                                         (kOfKeys ? first + kTile : column + kColumns) - 1);
   const auto make_of = [&](int n, int e, float factor, const QueryNumbers& query) {
     const int i = kOfKeys ? column + column_of(n, e) : first + row_of(e);
     const int j = kOfKeys ? first + row_of(e) : column + column_of(n, e);
-    const bool there = all || (i < t.queries && j < t.keys && (!kernel.causal || j <= i));
+    const bool there = all || (i < t.queries && j < t.keys && kernel.sight.in_order(i, j));
     const float power_of_two = exp2_of(scale * kLog2e * weights[n][e] - query.row_max);
     const float weight = there ? query.inverse_sum * power_of_two : 0;
     gradients[n][e] = scale * weight * (factor * gradients[n][e] - query.delta);
@@ -167,6 +167,8 @@ __device__ void weigh(Fragment<kColumns>& weights, Fragment<kColumns>& gradients
   } else {
     Drop{kernel, t}.of_queries<kColumns>(first, column, make);
   }
+  each_hidden<kOfKeys, kColumns>(kernel.sight, first, column, t.keys,
+                                 [&](int n, int e) { weights[n][e] = gradients[n][e] = 0; });
 }
 
 }  // namespace dragoman::flash

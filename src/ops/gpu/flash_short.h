@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(S::kThreads,
               *const values = tile(3), *const results = tile(4);
   const auto load_from = [&](Bf16* to, const attention_detail::Block<Bf16>& from, int row,
                              int count) {
-    load<S, S::kRows>(to, row_at(from, row, t, dim), from.stride, count, dim);
+    load<S, S::kRows>(to, row_at(from, row, t.head, dim), from.stride, count, dim);
   };
   load_from(queries, kernel.query, t.query_begin, t.queries);
   load_from(keys, kernel.key, t.key_begin, t.keys);
@@ -77,8 +77,9 @@ __global__ void __launch_bounds__(S::kThreads,
 }
 
 /// The gradients of `groups` groups that have no more than `longest` queries or keys each; false if
-/// these are too many.
+/// these are too many, or if heads share keys.
 inline bool short_backward(Device device, int64_t groups, int64_t longest, const Backward& f) {
+  if (f.kernel.sharing > 1) return false;
   const auto launch = [&]<class S, bool kDrops>(S, std::bool_constant<kDrops>) {
     const auto kernel = short_backward_kernel<S, kDrops>;
     cuda::allow_shared_memory(device, kernel, S::kBytes);

@@ -9,7 +9,7 @@
 #   scripts/test.sh browser       installs Chromium (300 MB) and tests the page of a study in it
 #   scripts/test.sh cuda          builds for GPUs, which needs the CUDA Toolkit, and tests that every
 #                                 operation has kernels and, where there is a GPU, what they compute
-#   scripts/test.sh emulated      tests all that computes on a GPU that the processor pretends to be,
+#   scripts/test.sh emulated      tests all that computes on a GPU that the processor emulates,
 #                                 thread by thread
 #   scripts/test.sh tsan          looks for threads of that GPU that race with each other, and for those that
 #                                 share a translator
@@ -34,11 +34,12 @@ case $preset in
     ;;
   browser) preset=release setup=(--browser) tests=(--tests-regex '^browser$') ;;
   cuda)
-    targets=(dragoman op_reference_test)
+    # All that kernels are compiled for; what stands above is the same code in every build.
+    targets=(op_reference_test dragoman_decode dragoman_train)
     tests=(--tests-regex '^(cuda_kernels|op_reference\.[a-z]*)$')
     ;;
   emulated)
-    programs=(emulated ops tensor attention mixed_precision models updater step_graphs search decode)
+    programs=(emulated ops tensor attention mixed_precision models golden updater step_graphs search decode)
     targets=(op_reference_test "${programs[@]/%/_test}")
     tests=(--tests-regex "^(op_reference\.[a-z]*\$|($(IFS='|' && echo "${programs[*]}"))\.)")
     ;;

@@ -366,6 +366,13 @@ TEST_F(TrainerTest, AValidationThatDoesNotFitBesideTrainingIsMadeInHalves) {
   const Config config = this->config(sets);
   sets.push_back("training.batch_tokens=20");
   const Config smaller = this->config(sets);
+  // Text enough that all of it at once takes more than what a launch keeps for itself.
+  for (const char* language : {"en", "de"}) {
+    const std::filesystem::path path = directory_ / (std::string("validation.") + language);
+    const std::string text = contents(path);
+    std::ofstream file(path, std::ios::app);
+    for (int i = 0; i < 40; ++i) file << text;
+  }
   const Vocabularies vocabularies = data(config).vocabularies;
   const Model model(config.model, 19, 19, 1, Device{});
   Allocator& allocator = Allocator::of(model.device());

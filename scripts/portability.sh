@@ -48,7 +48,6 @@ inside() {
 install() {
   local root=$place/$1 packages=("$2")
   [[ $2 != clang++* ]] || packages=("${2/++/}" "libomp${2#clang++}-dev")
-  packages+=(libprotobuf-dev libabsl-dev)  # sid's sentencepiece wants them and does not say so
   if [[ ! -e $root/dragoman ]]; then
     rm -rf "$root"
     debootstrap --variant=minbase "$1" "$root" || return

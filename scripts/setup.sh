@@ -10,6 +10,7 @@ tools=(g++ cmake ninja-build pkg-config ccache clang-format python3 git)
 libraries=(
   libdnnl-dev libhdf5-dev libyaml-cpp-dev libsentencepiece-dev libcli11-dev libspdlog-dev libfmt-dev
   nlohmann-json3-dev libutf8proc-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libprotobuf-dev libabsl-dev  # what libsentencepiece-dev asks for since Debian 13, without saying so
   ocl-icd-opencl-dev  # unused, but the CMake files of libdnnl-dev ask for it
 )
 browser=(chromium chromium-driver python3-selenium fonts-dejavu-core)

@@ -23,7 +23,7 @@ if [[ ! $version =~ version\ $release\. ]]; then
   exit 77
 fi
 
-mapfile -t files < <(find src tests -name '*.h' -o -name '*.cpp' | sort)
+mapfile -t files < <(find src tests examples -name '*.h' -o -name '*.cpp' | sort)
 if [[ ${1:-} != --check ]]; then
   "$formatter" -i "${files[@]}"
   exit

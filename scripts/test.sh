@@ -2,32 +2,34 @@
 # Sets up, builds and runs every test.
 #
 #   scripts/test.sh [PRESET]      release (default) or debug
-#   scripts/test.sh asan          runs every operation, every verb of the program and what reads files
-#                                 under the sanitizers of addresses, leaks and undefined behaviour; all
-#                                 tests: cmake --build --preset asan && ctest --preset asan
+#   scripts/test.sh asan          runs every operation and what reads files under the sanitizers of
+#                                 addresses, leaks and undefined behaviour; all tests:
+#                                 cmake --build --preset asan && ctest --preset asan
+#   scripts/test.sh verbs         runs every verb of the program under the same sanitizers
 #   scripts/test.sh avx2          tests products and operations as a processor without AVX-512 runs them
 #   scripts/test.sh browser       installs Chromium (300 MB) and tests the page of a study in it
 #   scripts/test.sh cuda          builds for GPUs, which needs the CUDA Toolkit, and tests that every
 #                                 operation has kernels and, where there is a GPU, what they compute
 #   scripts/test.sh emulated      tests all that computes on a GPU that the processor emulates,
 #                                 thread by thread
-#   scripts/test.sh tsan          looks for threads of that GPU that race with each other, and for those that
-#                                 share a translator
+#   scripts/test.sh tsan          looks for threads of that GPU that race with each other
+#   scripts/test.sh threads       looks for threads that share a translator or a model and race
 #
 # With CI=true in the environment, warnings are errors.
 # shellcheck source=scripts/common.sh
 source "$(dirname "$0")/common.sh"
 
 preset=${1:-release} setup=() targets=() tests=()
-[[ $# -le 1 && $preset =~ ^(release|debug|asan|avx2|browser|cuda|emulated|tsan)$ ]] || {
-  echo "usage: scripts/test.sh [release|debug|asan|avx2|browser|cuda|emulated|tsan]" >&2
+[[ $# -le 1 && $preset =~ ^(release|debug|asan|verbs|avx2|browser|cuda|emulated|tsan|threads)$ ]] || {
+  echo "usage: scripts/test.sh [release|debug|asan|verbs|avx2|browser|cuda|emulated|tsan|threads]" >&2
   exit 2
 }
 case $preset in
   asan)
-    targets=(dragoman op_reference_test config_test data_test hdf5_test)
-    tests=(--tests-regex '^(verbs$|op_reference\.(one|odd|lengths)$|config\.|data\.|hdf5\.Hdf5\.AShape)')
+    targets=(op_reference_test config_test data_test hdf5_test)
+    tests=(--tests-regex '^(op_reference\.(one|odd|lengths)$|config\.|data\.|hdf5\.Hdf5\.AShape)')
     ;;
+  verbs) preset=asan targets=(dragoman) tests=(--tests-regex '^verbs$') ;;
   avx2)
     targets=(numbers_test products_test op_reference_test)
     tests=(--tests-regex '^(numbers\.|products\.|op_reference\.[a-z]*$)')
@@ -43,7 +45,8 @@ case $preset in
     targets=(op_reference_test "${programs[@]/%/_test}")
     tests=(--tests-regex "^(op_reference\.[a-z]*\$|($(IFS='|' && echo "${programs[*]}"))\.)")
     ;;
-  tsan) targets=(emulated_test op_reference_test attention_test concurrent_test) ;;
+  tsan) targets=(emulated_test op_reference_test attention_test) ;;
+  threads) preset=tsan targets=(concurrent_test) ;;
 esac
 
 step "Set up"
@@ -54,11 +57,14 @@ step "Test"
 if [[ $preset == tsan ]]; then
   # One of OpenMP's threads: the sanitizer does not see that they wait for one another.
   export OMP_NUM_THREADS=1
+  if [[ ${targets[*]} == concurrent_test ]]; then
+    run build/tsan/tests/concurrent_test --gtest_brief=1
+    exit
+  fi
   run build/tsan/tests/emulated_test --gtest_brief=1
   of_many_rows='*GivesTheGradientWhat*add_bias*cuda*_large:*GivesTheGradientWhat*norm*cuda*_large'
   run build/tsan/tests/op_reference_test --gtest_brief=1 --gtest_filter="*cuda*_odd:*cuda*_wide:$of_many_rows"
   run build/tsan/tests/attention_test --gtest_brief=1 --gtest_filter='*cuda_0_short*:*StepTest*cuda_0*'
-  run build/tsan/tests/concurrent_test --gtest_brief=1
   exit
 fi
 run ctest --preset "$preset" --output-on-failure --parallel 2 "${tests[@]}"

@@ -170,6 +170,8 @@ TEST_P(EveryModel, WhatFillsABatchUpChangesNothing) {
   buckets[5].sentences += 2;
   buckets[5].source_steps = {6, 6, 5, 4, 3, 2, 2, 2, 1, 1};
   buckets[5].target_steps = {6, 4, 4, 2, 2, 2, 2, 2};
+  // An emulated GPU is slow: there those that are filled in several ways.
+  if (model_.device().on_gpu()) buckets.erase(buckets.begin(), buckets.begin() + 4);
   Allocator::of(model_.device()).set_poison(true);
   for (size_t i = 0; i < buckets.size(); ++i) {
     SCOPED_TRACE(i);

@@ -128,10 +128,23 @@ struct RightRows {
   }
 };
 
+// The numbers of x and y, counted through both, that are named. Clang has no __builtin_shuffle, and
+// CUDA's compiler takes no parameter pack for __builtin_shufflevector.
+template <int64_t... kNumbers>
+inline Vector shuffled(Vector x, Vector y) {
+#if defined(__clang__)
+  return __builtin_shufflevector(x, y, kNumbers...);
+#else
+  using Mask = std::conditional_t<sizeof(real) == 4, int32_t, int64_t> __attribute__((
+      vector_size(DRAGOMAN_VECTOR_BYTES)));
+  return __builtin_shuffle(x, y, Mask{kNumbers...});
+#endif
+}
+
 // Numbers of x and y in turn, from number kFrom of each on.
 template <int64_t kFrom, int64_t... i>
 inline Vector dealt(Vector x, Vector y, std::integer_sequence<int64_t, i...>) {
-  return __builtin_shufflevector(x, y, (kFrom + i / 2 + i % 2 * kVector)...);
+  return shuffled<(kFrom + i / 2 + i % 2 * kVector)...>(x, y);
 }
 
 // The rows of a square become its columns: dealing the first and the second half of the rows out in
@@ -236,7 +249,7 @@ inline void copy(int64_t rows, int64_t columns, const real* from, int64_t ld_fro
 // Element i becomes what i + kBy was, around the end.
 template <int64_t kBy, int64_t... i>
 inline Vector rotate(Vector x, std::integer_sequence<int64_t, i...>) {
-  return __builtin_shufflevector(x, x, ((i + kBy) % kVector)...);
+  return shuffled<((i + kBy) % kVector)...>(x, x);
 }
 
 // f applied to the halves of x, of their result, and so on.

@@ -101,6 +101,7 @@ compile_in_release() {
   libraries=$(inside "$release" dpkg-query --show --showformat '${Package} ${Version}, ' \
     libhdf5-dev libfmt-dev libspdlog-dev libdnnl-dev | sed -E 's/lib([a-z0-9]+)-dev/\1/g; s/, $//')
   if inside "$release" cmake -S /dragoman -B "$tree" -G Ninja -DDRAGOMAN_CUDA=OFF \
+    -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON \
     -DDRAGOMAN_WERROR=ON -DCMAKE_CXX_COMPILER="$compiler" >> "$log" 2>&1; then
     if $tests; then
       run_tests "$release" "$tree" >> "$log" 2>&1 && result=tested

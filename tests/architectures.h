@@ -1,6 +1,7 @@
 // Every architecture in small, for the tests that run through all of them, and batches for it.
 #pragma once
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,10 @@ inline ModelConfig small_model(const std::string& encoder, const std::string& de
 struct Architecture {
   std::string name;  ///< As the names of tests have it.
   ModelConfig config;
+
+  friend std::ostream& operator<<(std::ostream& out, const Architecture& architecture) {
+    return out << architecture.name;
+  }
 };
 
 inline std::vector<Architecture> architectures() {

@@ -145,10 +145,43 @@ TEST_F(Files, AFullDiskLeavesTheOldFile) {
   EXPECT_THAT(names(), ElementsAre("f"));
 }
 
-TEST_F(Files, ACallbackThatWritesNothingIsAnError) {
-  EXPECT_THAT(complaint([&] { write_atomically(directory_ / "f", [](const fs::path&) {}); }),
-              HasSubstr("f: cannot be written"));
-  EXPECT_THAT(names(), IsEmpty());
+TEST_F(Files, TellsWhyAFileCannotBeReplaced) {
+  // Renaming fails once all is written: what was read from errno before would be another reason.
+  const std::string message = complaint([&] {
+    write_atomically(directory_ / "f", [&](const fs::path& temporary) {
+      std::ofstream(temporary) << "new";
+      fs::create_directory(directory_ / "f");
+    });
+  });
+  EXPECT_THAT(message, HasSubstr("f: cannot be written: Is a directory"));
+  EXPECT_THAT(names(), ElementsAre("f"));
+}
+
+TEST_F(Files, AnyNameHasAFileOfItsOwn) {
+  EXPECT_EQ(file_name_for("test_2016.flickr"), "test_2016.flickr");
+  EXPECT_EQ(file_name_for("/data/test"), "%2Fdata%2Ftest");
+  EXPECT_EQ(file_name_for("../test"), "%2E.%2Ftest");
+  EXPECT_EQ(file_name_for("50%2Ftest"), "50%252Ftest");
+}
+
+// Two that write the same file, of which one may see no process of the other: they share a disk
+// only.
+TEST_F(Files, LeavesAloneWhatAnotherProcessWrites) {
+  write_atomically(directory_ / "f", [&](const fs::path& temporary) {
+    std::ofstream(temporary) << "first";
+    const pid_t other = ::fork();
+    if (other == 0) {
+      write_atomically(directory_ / "f", "second");
+      ::_exit(0);
+    }
+    int status = -1;
+    ::waitpid(other, &status, 0);
+    EXPECT_EQ(status, 0);
+    EXPECT_EQ(read_file(directory_ / "f"), "second");
+    EXPECT_EQ(read_file(temporary), "first");
+  });
+  EXPECT_EQ(read_file(directory_ / "f"), "first");
+  EXPECT_THAT(names(), ElementsAre("f"));
 }
 
 TEST_F(Files, RemovesWhatAKilledWriterLeft) {

@@ -1,12 +1,14 @@
 #include "core/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <cstring>
+#include <optional>
+#include <random>
 
 #include "core/check.h"
 
@@ -42,47 +44,93 @@ fs::path directory_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-// The temporary name carries the process, so that two runs never write into one file.
-std::string temporary_name(const fs::path& path, pid_t process) {
-  return fmt::format("{}.{}.tmp", path.filename().string(), process);
-}
-
-// A process that was killed leaves its temporary file; whoever writes the same file next removes
-// it.
-void remove_leftovers(const fs::path& path) {
-  const std::string prefix = path.filename().string() + ".";
-  const std::string suffix = ".tmp";
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory_of(path), ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (name.size() <= prefix.size() + suffix.size() || !name.starts_with(prefix) ||
-        !name.ends_with(suffix))
-      continue;
-    const std::string middle =
-        name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
-    if (middle.size() > 9 || middle.find_first_not_of("0123456789") != std::string::npos) continue;
-    const bool gone = ::kill(std::stoi(middle), 0) != 0 && errno == ESRCH;
-    if (gone) fs::remove(entry.path(), ignored);
+// A file in the directory of `path`, to be written and then renamed to it. No other process has its
+// name, and it is locked for as long as it is written: a name or a number of a process would say
+// nothing to another machine or container that shares the directory.
+class Temporary {
+ public:
+  explicit Temporary(const fs::path& path) {
+    do {
+      file_.emplace(path_ = unused_name(path), O_RDWR | O_CREAT | O_EXCL, 0666);
+      if (!file_->ok() && errno != EEXIST) fail("{}", write_failure(errno));
+    } while (!file_->ok() || !is_mine());
   }
-}
+  ~Temporary() {
+    std::error_code ignored;
+    if (!renamed_) fs::remove(path_, ignored);
+  }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
 
-// Returns when the file or directory is on the disk.
-void sync(const fs::path& path) {
-  Descriptor file(path, O_RDONLY);
-  check(file.ok() && ::fsync(file.id()) == 0, "{}: cannot be synced to disk: {}", path.string(),
-        write_failure(errno));
+  const fs::path& path() const { return path_; }
+
+  // It is on the disk, and then has its final name.
+  void become(const fs::path& path) {
+    // Whoever wrote it may have put another file in its place.
+    const Descriptor written(path_, O_RDONLY);
+    if (!written.ok() || ::fsync(written.id()) != 0) fail("{}", write_failure(errno));
+    if (::rename(path_.c_str(), path.c_str()) != 0) fail("{}", write_failure(errno));
+    renamed_ = true;
+  }
+
+  // Removes those of `path` that a killed process left: nobody locks them.
+  static void remove_leftovers(const fs::path& path) {
+    const std::string prefix = path.filename().string() + ".";
+    const std::string suffix = ".tmp";
+    std::error_code ignored;
+    for (const fs::directory_entry& entry : fs::directory_iterator(directory_of(path), ignored)) {
+      const std::string name = entry.path().filename().string();
+      if (name.size() <= prefix.size() + suffix.size() || !name.starts_with(prefix) ||
+          !name.ends_with(suffix))
+        continue;
+      const std::string middle =
+          name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
+      if (middle.size() > 8 || middle.find_first_not_of("0123456789abcdef") != std::string::npos)
+        continue;
+      const Descriptor file(entry.path(), O_RDWR | O_NOFOLLOW);
+      if (file.ok() && ::flock(file.id(), LOCK_EX | LOCK_NB) == 0)
+        fs::remove(entry.path(), ignored);
+    }
+  }
+
+ private:
+  static fs::path unused_name(const fs::path& path) {
+    return directory_of(path) /
+           fmt::format("{}.{:08x}.tmp", path.filename().string(), std::random_device{}());
+  }
+
+  // Locks it, unless another process did so before, and removed it. Where a file system has no
+  // locks nobody gets any, and nothing is removed.
+  bool is_mine() const {
+    struct stat status = {};
+    return ::flock(file_->id(), LOCK_EX | LOCK_NB) == 0
+               ? ::fstat(file_->id(), &status) == 0 && status.st_nlink > 0
+               : errno != EWOULDBLOCK;
+  }
+
+  fs::path path_;
+  std::optional<Descriptor> file_;
+  bool renamed_ = false;
+};
+
+// Returns when the names in a directory are on the disk. Some file systems cannot say so, and some
+// have nothing to do for it.
+void sync_directory(const fs::path& path) {
+  const Descriptor directory(path, O_RDONLY | O_DIRECTORY);
+  if (directory.ok() && ::fsync(directory.id()) != 0 && errno != EINVAL && errno != ENOTSUP)
+    fail("{}: cannot be synced to disk: {}", path.string(), std::strerror(errno));
 }
 
 void write_bytes(const fs::path& path, std::string_view bytes) {
-  Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-  check(file.ok(), "{}", write_failure(errno));
+  Descriptor file(path, O_WRONLY | O_TRUNC);
+  if (!file.ok()) fail("{}", write_failure(errno));
   while (!bytes.empty()) {
     const ssize_t written = ::write(file.id(), bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    check(written >= 0, "{}", write_failure(errno));
+    if (written < 0) fail("{}", write_failure(errno));
     bytes.remove_prefix(static_cast<size_t>(written));
   }
-  check(file.close(), "{}", write_failure(errno));
+  if (!file.close()) fail("{}", write_failure(errno));
 }
 
 }  // namespace
@@ -101,6 +149,22 @@ std::string read_file(const fs::path& path) {
   }
 }
 
+std::string file_name_for(std::string_view name) {
+  std::string file;
+  for (const char c : name) {
+    if (c == '/') {
+      file += "%2F";
+    } else if (c == '%') {
+      file += "%25";
+    } else if (c == '.' && file.empty()) {
+      file += "%2E";
+    } else {
+      file += c;
+    }
+  }
+  return file;
+}
+
 std::string write_failure(int error) {
   return fmt::format("{}: make room or choose another directory", std::strerror(error));
 }
@@ -109,19 +173,17 @@ void write_atomically(const fs::path& path, const std::function<void(const fs::p
   std::error_code ignored;
   check(!fs::exists(path, ignored) || fs::is_regular_file(path, ignored),
         "{}: cannot be written: it is there and no regular file", path.string());
-  remove_leftovers(path);
-  const fs::path temporary = directory_of(path) / temporary_name(path, ::getpid());
+  Temporary::remove_leftovers(path);
   try {
-    write(temporary);
-    sync(temporary);
-    check(::rename(temporary.c_str(), path.c_str()) == 0, "{}", write_failure(errno));
-    sync(directory_of(path));
+    Temporary temporary(path);
+    write(temporary.path());
+    temporary.become(path);
   } catch (const std::exception& e) {
-    const bool existed = fs::exists(path, ignored);
-    fs::remove(temporary, ignored);
     fail("{}: cannot be written: {} ({})", path.string(), e.what(),
-         existed ? "the file there before is unchanged" : "nothing was left behind");
+         fs::exists(path, ignored) ? "the file there before is unchanged"
+                                   : "nothing was left behind");
   }
+  sync_directory(directory_of(path));
 }
 
 void write_atomically(const fs::path& path, std::string_view bytes) {

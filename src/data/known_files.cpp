@@ -32,8 +32,8 @@ FileStamp stamp_of(const std::filesystem::path& path) {
   FileStamp stamp{.path = std::filesystem::canonical(path, error)};
   check(!error, "{}: cannot be read: {}", path.string(), error.message());
   struct stat status {};
-  check(::stat(stamp.path.c_str(), &status) == 0, "{}: cannot be read: {}", path.string(),
-        std::strerror(errno));
+  if (::stat(stamp.path.c_str(), &status) != 0)
+    fail("{}: cannot be read: {}", path.string(), std::strerror(errno));
   stamp.size = status.st_size;
   stamp.modified = status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec;
   stamp.settled = S_ISREG(status.st_mode) && stamp.modified <= now() - kSlowestTick;

@@ -235,6 +235,21 @@ TEST(Config, BrokenYamlNamesTheLine) {
   EXPECT_THAT(complaint("[a]: 1"), HasSubstr("a key must be a word"));
 }
 
+// Nine levels of nine aliases each are a billion nodes, and one within itself has no end.
+TEST(Config, AliasesAreRefused) {
+  std::string bomb = "a: &a {x: 1}\n";
+  for (char name = 'b'; name <= 'j'; ++name) {
+    bomb += fmt::format("{0}: &{0} {{", name);
+    for (int i = 0; i < 9; ++i) bomb += fmt::format("k{}: *{},", i, static_cast<char>(name - 1));
+    bomb += "}\n";
+  }
+  const char* const refused = "my.yaml:2: no valid YAML: aliases (*name) are not read";
+  EXPECT_THAT(complaint(bomb), HasSubstr(refused));
+  EXPECT_THAT(complaint("data: &a\n  train: *a\n"), HasSubstr(refused));
+  EXPECT_THAT(complaint("", {"data.train=[&a x, *a]"}), HasSubstr("aliases (*name) are not read"));
+  EXPECT_THAT(complaint("name: &a x\n"), IsEmpty()) << "a name that nothing refers to";
+}
+
 TEST(Config, MalformedSetsAreErrors) {
   EXPECT_THAT(complaint("", {"training.max_steps"}),
               HasSubstr("--set training.max_steps: expected key.path=value"));

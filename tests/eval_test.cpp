@@ -455,6 +455,12 @@ TEST(Ter, TextsOfVeryDifferentLengthHaveADistance) {
   EXPECT_EQ(edits(words, {1}), 299);
 }
 
+TEST(Ter, LinesThatTakeMoreMemoryThanThereMayBeAreAnError) {
+  const std::vector<int32_t> words(70'000, 1);
+  EXPECT_THROW(edits(words, words), Error);
+  EXPECT_EQ(edits({1}, words), 69'999);
+}
+
 /// Whether two estimates from as many random samples may differ by chance alone: by 4 standard
 /// deviations of the difference.
 void expect_by_chance(double value, double expected, double variance, double samples) {

@@ -1,7 +1,10 @@
 #include "config/settings.h"
 
 #include <fmt/ranges.h>
+#include <yaml-cpp/anchor.h>
+#include <yaml-cpp/eventhandler.h>
 
+#include <sstream>
 #include <string_view>
 
 #include "core/check.h"
@@ -14,12 +17,41 @@ std::string joined(const std::string& prefix, const std::string& name) {
   return prefix.empty() ? name : prefix + "." + name;
 }
 
+// Refuses aliases before anything is built of them: nested ones stand for more nodes than memory
+// holds, and one inside what it names for infinitely many.
+class AliasRefuser : public YAML::EventHandler {
+ public:
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    throw YAML::ParserException(mark, "aliases (*name) are not read: write out what it stands for");
+  }
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// Throws YAML::Exception for what is no YAML, and for aliases.
+std::vector<YAML::Node> load_documents(const std::string& yaml) {
+  std::istringstream text(yaml);
+  YAML::Parser parser(text);
+  AliasRefuser refuser;
+  while (parser.HandleNextDocument(refuser)) continue;
+  return YAML::LoadAll(yaml);
+}
+
 }  // namespace
 
 YAML::Node load_map(const std::string& yaml, const std::string& origin) {
   std::vector<YAML::Node> documents;
   try {
-    documents = YAML::LoadAll(yaml);
+    documents = load_documents(yaml);
   } catch (const YAML::Exception& e) {
     fail_usage("{}:{}: no valid YAML: {}", origin, e.mark.line + 1, e.msg);
   }
@@ -62,7 +94,8 @@ void Settings::add_set(const std::string& text) {
 
 void Settings::add_set(const std::string& where, const std::string& key, const std::string& value) {
   try {
-    flatten(YAML::Load(value), key, "", where, ++calls_);
+    const std::vector<YAML::Node> documents = load_documents(value);
+    flatten(documents.empty() ? YAML::Node() : documents[0], key, "", where, ++calls_);
   } catch (const YAML::Exception& e) {
     fail_usage("{}: the value is no valid YAML: {}", where, e.msg);
   }

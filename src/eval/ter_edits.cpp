@@ -6,6 +6,8 @@
 #include <tuple>
 #include <vector>
 
+#include "core/check.h"
+
 namespace dragoman {
 namespace {
 
@@ -17,6 +19,13 @@ constexpr int kMostCandidates = 1000;
 
 constexpr int32_t kUnreached =
     1 << 29;  // no cost comes near it, and adding to it overflows nothing
+
+// Of a matrix of costs, of which there are two: half a gigabyte together.
+constexpr int64_t kMostCells = 1 << 26;
+
+int64_t cells(int64_t hypothesis_length, int64_t reference_length) {
+  return (hypothesis_length + 1) * (reference_length + 1);
+}
 
 using Words = std::vector<int32_t>;
 
@@ -33,7 +42,7 @@ class EditMatrix {
         // Where one text is much longer, a row would otherwise not meet the row above.
         beam_(kBeamWidth < ratio_ / 2 ? static_cast<int>(std::ceil(ratio_ / 2 + kBeamWidth))
                                       : kBeamWidth),
-        costs_(static_cast<size_t>((rows_ + 1) * (columns_ + 1)), kUnreached) {
+        costs_(static_cast<size_t>(cells(rows_, columns_)), kUnreached) {
     for (int j = 0; j <= columns_; ++j) row(0)[j] = j;
   }
 
@@ -49,8 +58,8 @@ class EditMatrix {
   int32_t distance() const { return cost(rows_, columns_); }
 
  private:
-  int32_t* row(int i) { return costs_.data() + i * (columns_ + 1); }
-  const int32_t* row(int i) const { return costs_.data() + i * (columns_ + 1); }
+  int32_t* row(int i) { return costs_.data() + int64_t{i} * (columns_ + 1); }
+  const int32_t* row(int i) const { return costs_.data() + int64_t{i} * (columns_ + 1); }
 
   void fill_row(int32_t word, int i, const int32_t* above) {
     int32_t* costs = row(i);
@@ -234,6 +243,9 @@ void ShiftSearch::try_shift(const Shift& shift) {
 
 int64_t translation_edits(std::span<const int32_t> hypothesis, std::span<const int32_t> reference) {
   if (reference.empty()) return std::ssize(hypothesis);
+  check(cells(std::ssize(hypothesis), std::ssize(reference)) <= kMostCells,
+        "TER: a line of {} words cannot be compared with one of {}: give lines of up to 8000 words",
+        hypothesis.size(), reference.size());
   return ShiftSearch(hypothesis, reference).edits();
 }
 

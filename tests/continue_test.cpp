@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/check.h"
 #include "run/run.h"
@@ -141,6 +142,56 @@ TEST_F(ContinueTest, WhatIsNotSavedIsToldAgain) {
   EXPECT_EQ(told("end", 12), 1);
   EXPECT_THAT(lines_of(run("validation.tsv")), ElementsAre(StartsWith("step\t"), StartsWith("4\t"),
                                                            StartsWith("8\t"), StartsWith("12\t")));
+}
+
+// The end is saved as step-12.h5, which is best.h5 too, then last.h5; whichever is missing, the
+// same command leaves what a run leaves that was not disturbed.
+TEST_F(ContinueTest, AnEndThatWasHalfSavedIsSavedAgain) {
+  const std::vector<std::string> sets = {"training.keep=1", "training.save_every=4",
+                                         "training.stop_metric=loss"};
+  run_training(config(sets));
+  const auto files = [&] {
+    std::set<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(run("")))
+      if (entry.path().extension() == ".h5") found.insert(entry.path().filename());
+    return found;
+  };
+  const auto ends = [&] {
+    int64_t count = 0;
+    for (const std::string& line : lines_of(run("log.jsonl")))
+      count += line.find("\"end\"") != std::string::npos;
+    return count;
+  };
+  const auto whole = files();
+  const auto parameters = arrays(run("last.h5"));
+  ASSERT_EQ(CheckpointReader(run("best.h5")).state()->step, 12) << "what follows stands on this";
+  std::filesystem::copy(run("best.h5"), directory_ / "best");
+  // What there was of step 8.
+  std::filesystem::rename(run(""), directory_ / "aside");
+  run_training(config({"training.keep=1", "training.save_every=4", "training.stop_metric=loss",
+                       "training.max_steps=8", "data.test=[]"}));
+  std::filesystem::copy(directory_ / "best", run("best.h5"),
+                        std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy(directory_ / "aside" / "log.jsonl", run("log.jsonl"),
+                        std::filesystem::copy_options::overwrite_existing);
+  run_training(config(sets));
+  EXPECT_EQ(files(), whole);
+  EXPECT_EQ(arrays(run("last.h5")), parameters);
+  EXPECT_EQ(CheckpointReader(run("last.h5")).state()->step, 12);
+  EXPECT_EQ(ends(), 1);
+  EXPECT_TRUE(std::filesystem::exists(run("test.json")));
+
+  std::filesystem::copy(run("last.h5"), run("step-4.h5"));  // killed before it was removed
+  run_training(config(sets));
+  EXPECT_EQ(files(), whole);
+}
+
+TEST_F(ContinueTest, AFirstBestCheckpointThatWasNotWrittenIsMadeOfTheLast) {
+  run_training(config({"training.max_steps=4", "data.test=[]"}));
+  const auto parameters = arrays(run("best.h5"));
+  std::filesystem::remove(run("best.h5"));
+  run_training(config({"training.max_steps=4", "data.test=[]"}));
+  EXPECT_EQ(arrays(run("best.h5")), parameters);
 }
 
 TEST_F(ContinueTest, RefusesTheDirectoryOfAnotherConfiguration) {

@@ -230,8 +230,9 @@ void write_report(const Results& results, const std::string& directory) {
   write_atomically(path / "table.tex", to_latex(table));
   for (size_t t = 0; t < results.tests.size(); ++t) {
     if (results.tests[t].lengths.systems.empty()) continue;
-    write_atomically(path / fmt::format("length-{}.svg", results.measured.tests[t].name),
-                     draw_file(length_plot(results, t)));
+    write_atomically(
+        path / fmt::format("length-{}.svg", file_name_for(results.measured.tests[t].name)),
+        draw_file(length_plot(results, t)));
   }
 }
 

@@ -32,7 +32,14 @@ std::optional<CheckpointReader> find_begun(const Config& config, const RunDirect
   if (has_best && last.state()) {
     CheckpointReader best(directory.best());
     if (best.state() && best.state()->step > last.state()->step) last = std::move(best);
-  } else if (last.state() && last.state()->best.step > 0) {
+  } else if (last.state() && !has_best && last.state()->best.step == last.state()->step &&
+             last.state()->step > 0) {
+    // Killed before the first best.h5 was whole.
+    write_atomically(directory.best(), [&](const std::filesystem::path& temporary) {
+      std::filesystem::copy_file(directory.last(), temporary,
+                                 std::filesystem::copy_options::overwrite_existing);
+    });
+  } else if (last.state() && !has_best && last.state()->best.step > 0) {
     log::warn("{}: best.h5, of step {}, is not there any more", directory.path().string(),
               last.state()->best.step);
   }
@@ -172,8 +179,11 @@ bool run_training(const Config& config, const ShowProgress& show_progress) {
   set_thread_count(config.training.threads);
   const TrainingState state = begun && begun->state() ? *begun->state() : TrainingState{};
   const std::string reason = begun ? reason_to_stop(config.training, state) : "";
-  const bool ended = !reason.empty() && state.latest.step == state.step;
+  // Where last.h5 is older, the process ended while it saved the end: that is done again.
+  const bool ended =
+      !reason.empty() && state.latest.step == state.step && begun->path() == directory.last();
   if (ended) {
+    if (config.training.keep > 0) directory.prune_numbered(config.training.keep);
     log::info("{}: the run has ended at step {} ({}); to train on, raise that limit",
               directory.path().string(), state.step, reason);
     report_best(state, directory);

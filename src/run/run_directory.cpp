@@ -12,6 +12,7 @@
 
 #include "core/check.h"
 #include "core/files.h"
+#include "core/log.h"
 
 namespace dragoman {
 namespace {
@@ -35,12 +36,13 @@ std::optional<int64_t> number(std::string_view text) {
 }
 
 // Whether a state knows what a line of log.jsonl tells: of training up to its step, of validations
-// and of an end, which comes with one, up to its last validation.
-bool covers_json(const TrainingState& state, const std::string& line) {
+// up to its last, and of an end, which comes with one, if it was saved.
+bool covers_json(const TrainingState& state, bool saved, const std::string& line) {
   const auto entry = nlohmann::json::parse(line, nullptr, false);
   if (!entry.is_object() || !entry.contains("step")) return false;
-  const bool training = entry.value("type", "") == "train";
-  return entry["step"] <= (training ? state.step : state.latest.step);
+  const std::string type = entry.value("type", "");
+  if (type == "end" && !saved && entry["step"] == state.step) return false;
+  return entry["step"] <= (type == "train" ? state.step : state.latest.step);
 }
 
 bool covers_row(const TrainingState& state, const std::string& line) {
@@ -51,15 +53,14 @@ bool covers_row(const TrainingState& state, const std::string& line) {
 // Opens a file of lines to append to, after `header` and the lines that are covered. One that a
 // killed process left half written is not.
 template <class Covers>
-std::ofstream reopen(const fs::path& path, const std::string& header, const TrainingState& state,
-                     Covers covers) {
+std::ofstream reopen(const fs::path& path, const std::string& header, Covers covers) {
   std::string kept = header;
   if (fs::exists(path)) {
     const std::string old = read_file(path);
     for (size_t begin = 0, end; (end = old.find('\n', begin)) != std::string::npos;
          begin = end + 1) {
       const std::string line = old.substr(begin, end - begin);
-      if (covers(state, line)) kept += line + '\n';
+      if (covers(line)) kept += line + '\n';
     }
   }
   write_atomically(path, kept);
@@ -81,16 +82,28 @@ RunDirectory::RunDirectory(const fs::path& path) : path_(path) {
   lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   check(lock_ >= 0, "{}: cannot be written: {}", lock.string(), std::strerror(errno));
   if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  const int reason = errno;
   ::close(lock_);
+  // A file system without locks keeps nobody out, and is good enough for one process.
+  if (reason != EWOULDBLOCK) {
+    lock_ = -1;
+    log::warn("{}: cannot be locked ({}): see to it that no other process trains there",
+              path.string(), std::strerror(reason));
+    return;
+  }
   fail("{}: another process is training there: wait for it, or choose another --output",
        path.string());
 }
 
-RunDirectory::~RunDirectory() { ::close(lock_); }
+RunDirectory::~RunDirectory() {
+  if (lock_ >= 0) ::close(lock_);
+}
 
-void RunDirectory::open_logs(const TrainingState& state, bool tensorboard) {
-  log_ = reopen(path_ / "log.jsonl", "", state, covers_json);
-  validations_ = reopen(path_ / "validation.tsv", kColumns, state, covers_row);
+void RunDirectory::open_logs(const TrainingState& state, bool saved, bool tensorboard) {
+  log_ = reopen(path_ / "log.jsonl", "",
+                [&](const std::string& line) { return covers_json(state, saved, line); });
+  validations_ = reopen(path_ / "validation.tsv", kColumns,
+                        [&](const std::string& line) { return covers_row(state, line); });
   if (tensorboard) tensorboard_.emplace(path_, state.step);
 }
 
@@ -118,7 +131,7 @@ void RunDirectory::write_translations(const std::string& folder, const std::stri
   make_directory(path_ / folder);
   std::string text;
   for (const std::string& line : lines) text += line + '\n';
-  write_atomically(path_ / folder / fmt::format("{}.{}", name, language), text);
+  write_atomically(path_ / folder / fmt::format("{}.{}", file_name_for(name), language), text);
 }
 
 void RunDirectory::prune_numbered(int keep) const {

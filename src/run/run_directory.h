@@ -50,8 +50,9 @@ class RunDirectory {
 
   /// Opens log.jsonl and validation.tsv, and an event file if `tensorboard`, for a run at `state`:
   /// what they tell of later steps, which a killed process made and which will be made again, is
-  /// taken out, and so is the validation of this step where the state knows nothing of it.
-  void open_logs(const TrainingState& state, bool tensorboard = false);
+  /// taken out, and so is the validation of this step where the state knows nothing of it, and an
+  /// end at this step where last.h5 does not have the state, as `saved` says.
+  void open_logs(const TrainingState& state, bool saved = true, bool tensorboard = false);
   /// Adds a line to log.jsonl and, unless it is of the type "end", its numbers to the event file.
   /// `entry` has a "step" and a "type".
   void log(const nlohmann::ordered_json& entry);

@@ -52,7 +52,8 @@ void Trainer::resume(const CheckpointReader& checkpoint) {
       checkpoint.path().string(), checkpoint.state()->training_text, state_.training_text);
   state_ = *checkpoint.state();
   saved_step_ = state_.step;
-  unsaved_ = false;
+  // From best.h5 where the process ended before last.h5 was written: that is made up for.
+  unsaved_ = checkpoint.path() != directory_.last();
   const Parameters& parameters = model_.parameters();
   checkpoint.read(kParametersGroup, parameters, parameters.values());
   updater_.refresh();
@@ -65,7 +66,7 @@ void Trainer::resume(const CheckpointReader& checkpoint) {
 
 std::optional<std::string> Trainer::train(const StopRequested& stop) {
   const TrainingConfig& training = config_.training;
-  directory_.open_logs(state_, training.tensorboard);
+  directory_.open_logs(state_, !unsaved_, training.tensorboard);
   lap_begin_ = Clock::now();
   first_step_ = state_.step;
   stream_.emplace(data_.dataset, data_.vocabularies,
@@ -173,8 +174,11 @@ void Trainer::validate(const StopRequested& stop) {
                   {"bleu", scores.bleu},
                   {"best", best},
                   {"seconds", seconds}});
-  // Behind the logs, which a run that goes on from there keeps up to its step.
-  if (best) save_to(directory_.best());
+  if (!best) return;
+  // Behind the logs, which a run that goes on from there keeps up to its step. A first best.h5
+  // comes after a last.h5: alone it would be taken for what is left of another run.
+  if (!std::filesystem::exists(directory_.last())) save_to(directory_.last());
+  save_to(directory_.best());
 }
 
 void Trainer::save() {

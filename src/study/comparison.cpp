@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "core/files.h"
 #include "core/log.h"
 #include "core/progress.h"
 #include "data/text.h"
@@ -136,13 +137,6 @@ class Count {
   Progress progress_;
 };
 
-// A system's name, which is free, as that of one directory.
-std::string directory_name(std::string name) {
-  std::replace(name.begin(), name.end(), '/', '_');
-  if (name.starts_with('.')) name[0] = '_';
-  return name;
-}
-
 // Adds one run to its system; false when `stop` said so.
 bool measure_run(const fs::path& directory, const ComparisonOptions& options,
                  const Measurements& measured, Count& count, const StopRequested& stop,
@@ -158,7 +152,7 @@ bool measure_run(const fs::path& directory, const ComparisonOptions& options,
   for (const TestCorpus& test : measured.tests) {
     count.show(fmt::format("{}, {}, {}", system.name, label, test.name));
     auto output = translate_test(
-        model, test, options.output / "translations" / directory_name(system.name) / label, stop);
+        model, test, options.output / "translations" / file_name_for(system.name) / label, stop);
     if (!output) return false;
     run.outputs.push_back(std::move(*output));
   }

@@ -52,8 +52,9 @@ std::string joined(const std::vector<std::string>& lines) {
 std::optional<TestOutput> translate_test(const LoadedModel& model, const TestCorpus& test,
                                          const fs::path& directory, const StopRequested& stop) {
   const DataConfig& data = model.config.data;
-  const Files files{directory / (test.name + "." + data.source),
-                    directory / (test.name + "." + data.target), directory / (test.name + ".json")};
+  const std::string name = file_name_for(test.name);
+  const Files files{directory / (name + "." + data.source), directory / (name + "." + data.target),
+                    directory / (name + ".json")};
   if (auto kept = find_kept(model, test, files)) return kept;
   const Translator translator(*model.model, model.vocabularies, model.config.decoding);
   const std::vector<std::vector<std::string>> references = {test.reference};

@@ -72,6 +72,13 @@ struct Outcome {
 class CliTest : public ::testing::Test {
  protected:
   fs::path path(const std::string& name) const { return directory_ / name; }
+  // What is left of outputs that did not become whole.
+  std::vector<fs::path> parts() const {
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(path("")))
+      if (entry.path().extension() == ".part") found.push_back(entry.path());
+    return found;
+  }
 
   Outcome run(const std::string& arguments, const std::string& input = "") const {
     write(path("stdin"), input);
@@ -242,26 +249,57 @@ TEST_F(CliModelTest, ComputesOnTheDeviceThatItIsTold) {
   }
 }
 
+TEST_F(CliModelTest, NeverWritesOverWhatItReads) {
+  const std::string source = joined(corpus()), model = contents(path("model.h5"));
+  write(path("reference.txt"), "keep\n");
+  fs::create_hard_link(path("reference.txt"), path("other-name.txt"));
+  write(path("same.txt"), source);
+  const std::pair<std::string, std::string> calls[] = {
+      {"evaluate model.h5 -s corpus.txt -r same.txt -o same.txt", "--output and --reference"},
+      {"evaluate model.h5 -s corpus.txt -r reference.txt same.txt -o other-name.txt",
+       "--output and --reference"},
+      {"evaluate model.h5 -s same.txt -r corpus.txt -o ./same.txt", "--output and --source"},
+      {"score model.h5 -s same.txt -t corpus.txt -o same.txt", "--output and --source"},
+      {"score model.h5 -s corpus.txt -t same.txt -o same.txt", "--output and --target"},
+      {"translate model.h5 -i corpus.txt -o model.h5", "--output and MODEL"},
+      {"translate model.h5 -i corpus.txt --alignments model.h5", "--alignments and MODEL"},
+      {"translate model.h5 -o same.txt < same.txt 2> stderr #", "--output and --input"},
+      {"translate model.h5 -o new.txt --alignments ./new.txt", "--output and --alignments"},
+      {"average model.h5 model.h5 -o model.h5", "--output and CHECKPOINT"},
+  };
+  for (const auto& [call, files] : calls) {
+    const Outcome outcome = run(call);
+    EXPECT_EQ(outcome.code, 2) << call;
+    EXPECT_THAT(outcome.error, HasSubstr(files + " are the same file: ")) << call;
+    EXPECT_EQ(contents(path("same.txt")), source) << call;
+    EXPECT_EQ(contents(path("reference.txt")), "keep\n") << call;
+    EXPECT_EQ(contents(path("model.h5")), model) << call;
+  }
+}
+
 TEST_F(CliModelTest, WritesWholeFilesOnly) {
   const std::string expected = run("translate model.h5", joined(corpus())).out;
   const Outcome whole = run("translate model.h5 --input corpus.txt --output out.txt");
   EXPECT_EQ(whole.code, 0) << whole.error;
   EXPECT_THAT(whole.out, IsEmpty());
   EXPECT_EQ(contents(path("out.txt")), expected);
-  EXPECT_FALSE(fs::exists(path("out.txt.part")));
+  EXPECT_THAT(parts(), IsEmpty());
 
   const std::string bad = "a dog\na \xff man\n";
   write(path("bad.txt"), bad);
   const Outcome none = run("translate model.h5 --input bad.txt --output out.txt --window 1");
   EXPECT_EQ(none.code, 1);
   EXPECT_THAT(none.error, HasSubstr("bad.txt:2: invalid UTF-8"));
-  EXPECT_FALSE(fs::exists(path("out.txt.part"))) << "a file is looked through before";
+  EXPECT_THAT(parts(), IsEmpty()) << "a file is looked through before";
 
   const Outcome half = run("translate model.h5 --output out.txt --window 1", bad);
   EXPECT_EQ(half.code, 1);
   EXPECT_THAT(half.error, HasSubstr("standard input:2: invalid UTF-8"));
   EXPECT_EQ(contents(path("out.txt")), expected) << "what was there before";
-  EXPECT_EQ(lines_of(contents(path("out.txt.part"))).size(), 1u) << "what was done";
+  ASSERT_EQ(parts().size(), 1u);
+  EXPECT_EQ(lines_of(contents(parts()[0])).size(), 1u) << "what was done";
+  EXPECT_THAT(half.error,
+              HasSubstr("out.txt: is not whole; what was written so far is in out.txt."));
 
   write(path("linked.txt"), "");
   fs::create_symlink("linked.txt", path("link.txt"));
@@ -296,6 +334,12 @@ TEST_F(CliModelTest, SaysWhenTheDiskIsFull) {
   const Outcome full = run("translate model.h5 --input corpus.txt --output /dev/full");
   EXPECT_EQ(full.code, 1);
   EXPECT_THAT(full.error, HasSubstr("No space left"));
+  for (const char* const verb : {"config", "config --json", "--help", "inspect model.h5",
+                                 "metrics corpus.txt -i corpus.txt"}) {
+    const Outcome cut = run(std::string(verb) + " > /dev/full 2> stderr #");
+    EXPECT_EQ(cut.code, 1) << verb;
+    EXPECT_THAT(cut.error, HasSubstr("standard output: cannot be written: ")) << verb;
+  }
 }
 
 TEST_F(CliModelTest, ReadsGzip) {

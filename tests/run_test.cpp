@@ -12,6 +12,7 @@
 #include <set>
 #include <thread>
 
+#include "core/files.h"
 #include "places.h"
 #include "train_fixture.h"
 
@@ -162,6 +163,19 @@ TEST_F(RunTest, AnEndedRunSaysSo) {
   EXPECT_THAT(output_, HasSubstr("test validation: BLEU"));
 }
 
+// A corpus may be named by a path, which must not be where its translations go.
+TEST_F(RunTest, TestCorporaAreNeverWrittenOver) {
+  const std::filesystem::path data = directory_ / "elsewhere";
+  std::filesystem::create_directories(data);
+  for (const std::string language : {"en", "de"})
+    std::filesystem::copy(directory_ / ("test." + language), data / ("test." + language));
+  const std::string reference = contents(data / "test.de");
+  const std::string absolute = (data / "test").string();
+  ASSERT_EQ(dragoman(train("run", "--set data.test=[" + absolute + "]")), 0) << output_;
+  EXPECT_EQ(contents(data / "test.de"), reference);
+  EXPECT_FALSE(contents(run("test") / (file_name_for(absolute) + ".de")).empty());
+}
+
 TEST_F(RunTest, WhatIsMissingIsMissedBeforeAnythingIsPrepared) {
   for (const char* const option : {"--set data.validation=nowhere", "--set data.test=nowhere",
                                    "--set training.precision=tf32"}) {
@@ -306,7 +320,7 @@ TEST_F(RunTest, AverageMakesAModel) {
   EXPECT_EQ(dragoman("average " + both + " --output " + output), 1);
   EXPECT_THAT(output_, HasSubstr("is another model than"));
   const std::string last = run("last.h5").string();
-  EXPECT_EQ(dragoman("average " + last + " " + last + " --output " + last), 1);
+  EXPECT_EQ(dragoman("average " + output + " " + output + " --output " + last), 1);
   EXPECT_THAT(output_, HasSubstr("holds the state of a run"));
 }
 

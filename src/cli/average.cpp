@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/output.h"
 #include "core/check.h"
 #include "core/log.h"
 #include "run/average.h"
@@ -24,6 +25,10 @@ void average(const AverageOptions& options) {
         "training.keep makes a run keep some",
         options.checkpoints[0].string());
   }
+  std::vector<NamedFile> read;
+  for (const std::filesystem::path& path : options.checkpoints)
+    read.push_back({"CHECKPOINT", path.string()});
+  keep_apart({{"--output", options.output}}, read);
   average_checkpoints(options.checkpoints, options.output);
   log::info("{}: the mean of {} checkpoints", options.output, options.checkpoints.size());
 }

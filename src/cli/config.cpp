@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/output.h"
 #include "config/config.h"
 
 namespace dragoman {
@@ -41,13 +42,15 @@ struct JsonFields {
 void print_config(const ConfigOptions& options) {
   Config config = options.path.empty() ? parse_config("", "the defaults", options.sets)
                                        : load_config(options.path, options.sets);
-  if (!options.json) {
-    fmt::print("{}", to_yaml(config, true));
-    return;
+  Output output("");
+  if (options.json) {
+    JsonFields fields;
+    config.fields(fields);
+    output.stream() << fields.json.dump(2) << '\n';
+  } else {
+    output.stream() << to_yaml(config, true);
   }
-  JsonFields fields;
-  config.fields(fields);
-  fmt::print("{}\n", fields.json.dump(2));
+  output.finish();
 }
 
 }  // namespace

@@ -31,6 +31,10 @@ struct EvaluateOptions {
 };
 
 void evaluate_model(const EvaluateOptions& options) {
+  std::vector<NamedFile> read = {{"--source", options.source},
+                                 {"MODEL", find_model(options.model).string()}};
+  for (const std::string& path : options.references) read.push_back({"--reference", path});
+  keep_apart({{"--output", options.output}}, read);
   const std::vector<std::string> source = read_lines(options.source);
   check(!source.empty(), "{}: has no line, so there is nothing to translate", options.source);
   std::vector<std::vector<std::string>> references;

@@ -19,6 +19,7 @@
 #include "cli/evaluate.h"
 #include "cli/inspect.h"
 #include "cli/metrics.h"
+#include "cli/output.h"
 #include "cli/report.h"
 #include "cli/score.h"
 #include "cli/train.h"
@@ -121,7 +122,9 @@ int run(std::vector<std::string> arguments) {
   try {
     app.parse(arguments);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kWrongUsage;
+    if (app.exit(error) != 0) return kWrongUsage;
+    Output("").finish();  // help that could not be written is an error
+    return 0;
   }
   if (!app.get_subcommands().empty()) return 0;
   std::cerr << app.help();

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <iostream>
 #include <memory>
 #include <utility>
 
 #include "cli/machine_options.h"
+#include "cli/output.h"
 #include "core/check.h"
 #include "core/log.h"
 #include "data/text.h"
@@ -358,8 +358,9 @@ void add_metrics(CLI::App& app) {
   add_sampling_options(*verb, *options);
   add_output_options(*verb, options->format);
   verb->callback([options] {
-    std::cout << metrics_report(*options) << std::flush;
-    check(std::cout.good(), "the result could not be written to standard output");
+    Output output("");
+    output.stream() << metrics_report(*options);
+    output.finish();
   });
 }
 

@@ -35,6 +35,9 @@ ParallelText read_window(ParallelReader& reader) {
 }
 
 void score(const ScoreOptions& options) {
+  keep_apart({{"--output", options.output}}, {{"--source", options.files.source},
+                                              {"--target", options.files.target},
+                                              {"MODEL", find_model(options.model).string()}});
   const LoadedModel loaded = load_model(options.model, find_device(options.device, "--device"));
   ParallelReader reader(options.files);
   LineProgress progress("scored", count_lines(options.files.source));

@@ -110,18 +110,9 @@ class Writer {
   int64_t line_ = 0;
 };
 
-// An output must not take the place of what is read, or of another.
-void check_apart(const std::string& one, const std::string& other, const char* what) {
-  std::error_code ignored;
-  if (one.empty() || one == "-" || other.empty()) return;
-  if (one == other || std::filesystem::equivalent(one, other, ignored))
-    fail_usage("{} are the same file: {}", what, one);
-}
-
 void translate(const TranslateOptions& options) {
-  check_apart(options.output, options.input, "--output and --input");
-  check_apart(options.alignments, options.input, "--alignments and --input");
-  check_apart(options.output, options.alignments, "--output and --alignments");
+  keep_apart({{"--output", options.output}, {"--alignments", options.alignments}},
+             {{"--input", options.input}, {"MODEL", find_model(options.model).string()}});
   const LoadedModel loaded = load_model(options.model, find_device(options.device, "--device"));
   const DecodingConfig decoding =
       decoding_config(loaded.config, loaded.path.string(), options.settings);
